@@ -1,0 +1,1 @@
+//! Heads: from features to energies. Larger energy = more unusual, everywhere.

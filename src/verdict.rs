@@ -1,0 +1,1 @@
+//! From an energy to a p-value and a verdict.
