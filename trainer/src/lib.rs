@@ -1,0 +1,3 @@
+//! The host side of oddsight: what `oddsight-train` does, as a library.
+
+pub mod metrics;
