@@ -1,4 +1,24 @@
 //! A frozen convolutional network: from an RGB picture to features.
+//!
+//! tract owns the graph, the shapes and the plan. The taps are found by structure ([`taps`]): the
+//! *map* is the input of the global average pool that feeds the final layer, *avg* and *std* are
+//! its spatial mean and unbiased standard deviation, *logits* the output of the final layer.
+
+use std::fmt;
+use std::panic::{self, AssertUnwindSafe};
+use std::path::Path;
+use std::sync::Arc;
+
+use sha2::{Digest, Sha256};
+use tract_core::plan::{SimplePlan, SimpleState};
+use tract_onnx::pb::ModelProto;
+use tract_onnx::prelude::*;
+
+use crate::image::Rgb;
+
+mod taps;
+
+pub use taps::{FinalLayer, Taps};
 
 /// What the backbone says of one frame.
 ///
@@ -7,8 +27,319 @@
 pub struct Features {
     /// Spatial mean of the map: what the final layer sees.
     pub avg: Vec<f32>,
-    /// Unbiased (divide by HW − 1) spatial standard deviation of the map.
+    /// Unbiased (divide by HW − 1) spatial standard deviation of the map; zeros for a 1×1 map.
     pub std: Vec<f32>,
-    /// Output of the final layer.
+    /// Output of the final layer, before any softmax.
     pub logits: Vec<f32>,
+}
+
+/// The normalisation at the backbone's input: `(pixel / 255 − mean) / std`, per RGB channel.
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct Normalise {
+    pub mean: [f32; 3],
+    pub std: [f32; 3],
+}
+
+impl Normalise {
+    /// The CIFAR-10 statistics, used by small-input networks of the field.
+    pub const CIFAR10: Normalise =
+        Normalise { mean: [0.4914, 0.4822, 0.4465], std: [0.2470, 0.2435, 0.2616] };
+    /// The ImageNet statistics, as torchvision and timm use them.
+    pub const IMAGENET: Normalise =
+        Normalise { mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] };
+
+    /// The statistics that networks of this input side are usually trained with: CIFAR-10 up to
+    /// 64 pixels, ImageNet above.
+    pub fn usual_for(side: u32) -> Normalise {
+        if side <= 64 { Normalise::CIFAR10 } else { Normalise::IMAGENET }
+    }
+
+    /// False when a value is not finite or a deviation is not positive.
+    pub fn is_valid(&self) -> bool {
+        self.mean.iter().all(|m| m.is_finite())
+            && self.std.iter().all(|s| s.is_finite() && *s > 0.0)
+    }
+}
+
+/// A loaded network, shared by all threads; each thread runs a [`State`] of its own.
+pub struct Backbone {
+    plan: Arc<SimplePlan<TypedFact, Box<dyn TypedOp>>>,
+    digest: [u8; 32],
+    crop: [u32; 2],
+    map: MapShape,
+    taps: Taps,
+    final_layer: FinalLayer,
+}
+
+/// Shape of the last feature map.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MapShape {
+    pub channels: usize,
+    pub height: usize,
+    pub width: usize,
+}
+
+impl Backbone {
+    /// Loads an ONNX file. `crop` is the input's width and height in pixels; `None` takes it from
+    /// the graph, which must then fix it.
+    pub fn load(path: &Path, crop: Option<[u32; 2]>) -> Result<Backbone, BackboneError> {
+        let bytes = std::fs::read(path)
+            .map_err(|e| BackboneError::new(BackboneErrorKind::Read, path.display(), e))?;
+        Backbone::from_bytes(&bytes, &path.display().to_string(), crop)
+    }
+
+    /// Loads an ONNX file's bytes; `name` stands for the file in errors.
+    pub fn from_bytes(
+        bytes: &[u8],
+        name: &str,
+        crop: Option<[u32; 2]>,
+    ) -> Result<Backbone, BackboneError> {
+        let refuse = |kind, why: String| BackboneError::new(kind, name, why);
+        if bytes.is_empty() {
+            return Err(refuse(BackboneErrorKind::NotOnnx, "the file is empty".into()));
+        }
+        let onnx = tract_onnx::onnx();
+        let mut proto: ModelProto = onnx
+            .proto_model_for_read(&mut &bytes[..])
+            .map_err(|e| refuse(BackboneErrorKind::NotOnnx, format!("not an ONNX file: {e:#}")))?;
+        let (taps, final_layer) = taps::find(&proto).map_err(|(kind, why)| refuse(kind, why))?;
+        let crop = match crop {
+            Some(crop) => crop,
+            None => taps::input_size(&proto)
+                .ok_or_else(|| refuse(BackboneErrorKind::InputSize, taps::NO_INPUT_SIZE.into()))?,
+        };
+        if crop.iter().any(|side| !(1..=8192).contains(side)) {
+            let why = format!("input size {}×{} is outside 1…8192", crop[0], crop[1]);
+            return Err(refuse(BackboneErrorKind::InputSize, why));
+        }
+        taps::select_outputs(&mut proto, &taps);
+        // tract still panics on some malformed graphs; to the user that is one more refused file.
+        let planned = panic::catch_unwind(AssertUnwindSafe(|| plan(&proto, crop)));
+        let (plan, map) = match planned {
+            Ok(Ok(planned)) => planned,
+            Ok(Err(e)) => return Err(refuse(BackboneErrorKind::Graph, format!("{e:#}"))),
+            Err(_) => {
+                let why = "tract panicked while planning it: the graph is malformed".into();
+                return Err(refuse(BackboneErrorKind::Graph, why));
+            }
+        };
+        if map.channels != final_layer.width {
+            let why = format!(
+                "map `{}` has {} channels, but final layer `{}` takes {} features",
+                taps.map, map.channels, taps.final_node, final_layer.width
+            );
+            return Err(refuse(BackboneErrorKind::Taps, why));
+        }
+        taps.check_pool(map).map_err(|why| refuse(BackboneErrorKind::Taps, why))?;
+        let digest = Sha256::digest(bytes).into();
+        Ok(Backbone { plan, digest, crop, map, taps, final_layer })
+    }
+
+    /// SHA-256 of the ONNX file.
+    pub fn digest(&self) -> [u8; 32] {
+        self.digest
+    }
+
+    /// Width and height of the input, in pixels.
+    pub fn crop(&self) -> [u32; 2] {
+        self.crop
+    }
+
+    /// Shape of the last feature map.
+    pub fn map(&self) -> MapShape {
+        self.map
+    }
+
+    /// Length of `avg` and of `std`.
+    pub fn width(&self) -> usize {
+        self.map.channels
+    }
+
+    /// Length of `logits`.
+    pub fn classes(&self) -> usize {
+        self.final_layer.classes
+    }
+
+    /// Where the features are read, by tensor name.
+    pub fn taps(&self) -> &Taps {
+        &self.taps
+    }
+
+    /// Weights and bias of the final layer.
+    pub fn final_layer(&self) -> &FinalLayer {
+        &self.final_layer
+    }
+
+    /// A state to run frames with; keep one per thread and reuse it.
+    pub fn state(&self, normalise: &Normalise) -> Result<State, BackboneError> {
+        let inner = self
+            .plan
+            .spawn()
+            .map_err(|e| BackboneError::new(BackboneErrorKind::Run, "backbone", format!("{e:#}")))?;
+        let levels = std::array::from_fn(|c| {
+            std::array::from_fn(|v| (v as f32 / 255.0 - normalise.mean[c]) / normalise.std[c])
+        });
+        Ok(State { inner, crop: self.crop, map: self.map, levels })
+    }
+}
+
+impl fmt::Debug for Backbone {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.debug_struct("Backbone").field("crop", &self.crop).field("map", &self.map).finish()
+    }
+}
+
+type Planned = (Arc<SimplePlan<TypedFact, Box<dyn TypedOp>>>, MapShape);
+
+fn plan(proto: &ModelProto, crop: [u32; 2]) -> TractResult<Planned> {
+    // Shapes written into the file were computed for its own input size, which `crop` may replace.
+    let onnx = tract_onnx::onnx().with_ignore_output_shapes(true).with_ignore_value_info(true);
+    let mut model = onnx.model_for_proto_model(proto)?;
+    let [width, height] = crop.map(|side| side as usize);
+    model.set_input_fact(0, f32::fact([1, 3, height, width]).into())?;
+    let model = model.into_optimized()?;
+    let fact = model.output_fact(1)?;
+    let shape = fact.shape.as_concrete().ok_or_else(|| {
+        tract_onnx::tract_core::internal::anyhow!("the map has no fixed shape: {fact:?}")
+    })?;
+    let &[1, channels, height, width] = shape else {
+        tract_onnx::tract_core::internal::bail!("the map is {shape:?}, not 1×C×H×W");
+    };
+    Ok((model.into_runnable()?, MapShape { channels, height, width }))
+}
+
+/// One thread's running network.
+pub struct State {
+    inner: SimpleState<TypedFact, Box<dyn TypedOp>>,
+    crop: [u32; 2],
+    map: MapShape,
+    /// `levels[channel][pixel value]`: the normalised input.
+    levels: [[f32; 256]; 3],
+}
+
+impl State {
+    /// Runs one picture of exactly the backbone's input size.
+    pub fn run(&mut self, picture: &Rgb) -> Result<Features, BackboneError> {
+        if [picture.width, picture.height] != self.crop {
+            let why = format!(
+                "a picture of {}×{} was given to a backbone of {}×{}",
+                picture.width, picture.height, self.crop[0], self.crop[1]
+            );
+            return Err(BackboneError::new(BackboneErrorKind::InputSize, "backbone", why));
+        }
+        let run = |e: TractError| {
+            BackboneError::new(BackboneErrorKind::Run, "backbone", format!("{e:#}"))
+        };
+        let outputs = self.inner.run(tvec!(self.input(picture).into())).map_err(run)?;
+        let logits = floats(&outputs[0]).map_err(run)?;
+        let map = floats(&outputs[1]).map_err(run)?;
+        let (avg, std) = pool(&map, self.map);
+        Ok(Features { avg, std, logits })
+    }
+
+    fn input(&self, picture: &Rgb) -> Tensor {
+        let [width, height] = self.crop.map(|side| side as usize);
+        let mut planes = Vec::with_capacity(3 * width * height);
+        for (channel, levels) in self.levels.iter().enumerate() {
+            planes.extend(
+                picture.pixels.chunks_exact(3).map(|pixel| levels[usize::from(pixel[channel])]),
+            );
+        }
+        tract_ndarray::Array4::from_shape_vec((1, 3, height, width), planes)
+            .expect("a picture holds width × height × 3 bytes")
+            .into()
+    }
+}
+
+fn floats(value: &TValue) -> TractResult<Vec<f32>> {
+    Ok(value.cast_to::<f32>()?.to_plain_array_view::<f32>()?.iter().copied().collect())
+}
+
+/// Spatial mean and unbiased standard deviation of each channel of a C×H×W map (HEAT reference:
+/// divide by HW − 1, no epsilon), in two passes so that a near-constant channel loses no digits.
+fn pool(map: &[f32], shape: MapShape) -> (Vec<f32>, Vec<f32>) {
+    let area = shape.height * shape.width;
+    map.chunks_exact(area)
+        .map(|channel| {
+            let mean = channel.iter().map(|&v| f64::from(v)).sum::<f64>() / area as f64;
+            let squares: f64 = channel.iter().map(|&v| (f64::from(v) - mean).powi(2)).sum();
+            let std = if area > 1 { (squares / (area - 1) as f64).sqrt() } else { 0.0 };
+            (mean as f32, std as f32)
+        })
+        .unzip()
+}
+
+/// Why a backbone was refused or could not run.
+#[derive(Debug)]
+pub struct BackboneError {
+    kind: BackboneErrorKind,
+    subject: String,
+    why: String,
+}
+
+/// The kinds of [`BackboneError`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum BackboneErrorKind {
+    /// The file could not be read.
+    Read,
+    /// The bytes are not an ONNX model.
+    NotOnnx,
+    /// Weights that are missing, stored elsewhere or not finite.
+    Weights,
+    /// The input size is unknown or does not fit.
+    InputSize,
+    /// No global average pool feeding a final linear layer.
+    Taps,
+    /// tract cannot run the graph.
+    Graph,
+    /// A frame could not be run.
+    Run,
+}
+
+impl BackboneError {
+    fn new(
+        kind: BackboneErrorKind,
+        subject: impl fmt::Display,
+        why: impl fmt::Display,
+    ) -> BackboneError {
+        BackboneError { kind, subject: subject.to_string(), why: why.to_string() }
+    }
+
+    /// What went wrong, for programs.
+    pub fn kind(&self) -> BackboneErrorKind {
+        self.kind
+    }
+}
+
+impl fmt::Display for BackboneError {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(f, "{}: {}", self.subject, self.why)
+    }
+}
+
+impl std::error::Error for BackboneError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// HEAT reference, golden vector 1.
+    #[test]
+    fn pooling_matches_the_reference() {
+        let map: Vec<f32> = (0..24).map(|v| v as f32).collect();
+        let (avg, std) = pool(&map, MapShape { channels: 2, height: 3, width: 4 });
+        assert_eq!(avg, [5.5, 17.5]);
+        assert!(std.iter().all(|s| (s - 3.60555).abs() < 1e-4), "{std:?}");
+        let map: Vec<f32> = (0..8).map(|v| (v * v) as f32).collect();
+        let (avg, std) = pool(&map, MapShape { channels: 2, height: 2, width: 2 });
+        assert_eq!(avg, [3.5, 31.5]);
+        assert!((std[0] - 4.04145).abs() < 1e-4 && (std[1] - 14.2478).abs() < 1e-3, "{std:?}");
+    }
+
+    #[test]
+    fn a_one_by_one_map_has_no_deviation() {
+        let (avg, std) = pool(&[2.0, 3.0], MapShape { channels: 2, height: 1, width: 1 });
+        assert_eq!((avg, std), (vec![2.0, 3.0], vec![0.0, 0.0]));
+    }
 }

@@ -1,1 +1,260 @@
-//! The model directory.
+//! The model directory: `backbone.onnx`, `heads.postcard` and `card.json`.
+//!
+//! [`Model::open`] checks all of it before the first frame: the frame and checksum of
+//! `heads.postcard` ([`blob`]), the backbone's digest, the shapes of the heads, and the self-test
+//! ([`self_test`]).
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::backbone::{Backbone, BackboneError, Features, State};
+use crate::energy::{Scores, Scratch};
+use crate::image::{self, ImageError, Rgb};
+use crate::verdict::{Alpha, Calibration, HeadVerdict, Verdict, VerdictError};
+
+pub mod blob;
+pub mod self_test;
+
+pub use blob::HeadsBlob;
+pub use self_test::SelfTest;
+
+/// File name of the network in a model directory.
+pub const BACKBONE_FILE: &str = "backbone.onnx";
+/// File name of everything else that the device must know.
+pub const HEADS_FILE: &str = "heads.postcard";
+/// File name of how the model was made and how well it does.
+pub const CARD_FILE: &str = "card.json";
+
+/// A checked model directory, ready to score frames.
+#[derive(Clone, Debug)]
+pub struct Model {
+    parts: Arc<Parts>,
+}
+
+#[derive(Debug)]
+struct Parts {
+    backbone: Backbone,
+    blob: HeadsBlob,
+    calibration: Calibration,
+    alpha: Alpha,
+}
+
+impl Model {
+    /// Opens and checks a model directory, self-test included.
+    pub fn open(dir: &Path) -> Result<Model, ModelError> {
+        if !dir.is_dir() {
+            let why = "no such model directory; `oddsight-train fit` makes one, `models/` has some";
+            return Err(ModelError::new(ModelErrorKind::Missing, dir, why));
+        }
+        let path = dir.join(HEADS_FILE);
+        let blob = HeadsBlob::read(&path)?;
+        let backbone = Backbone::load(&dir.join(BACKBONE_FILE), Some(blob.preprocess.crop))
+            .map_err(|e| ModelError::new(ModelErrorKind::Backbone, &path, e))?;
+        let model = Model::assemble(backbone, blob, &path)?;
+        model.self_test().map_err(|why| ModelError::new(ModelErrorKind::SelfTest, &path, why))?;
+        Ok(model)
+    }
+
+    /// Puts the parts together and checks that they belong together; `path` stands for the heads in
+    /// errors. The self-test is not run.
+    pub fn assemble(
+        backbone: Backbone,
+        blob: HeadsBlob,
+        path: &Path,
+    ) -> Result<Model, ModelError> {
+        let refuse = |kind, why: String| ModelError::new(kind, path, why);
+        if blob.backbone_sha256 != backbone.digest() {
+            let why = format!(
+                "fitted for a backbone with SHA-256 {}…, but {BACKBONE_FILE} has {}…; put the \
+                 backbone back that it was fitted with, or fit again",
+                hex(&blob.backbone_sha256[..6]),
+                hex(&backbone.digest()[..6])
+            );
+            return Err(refuse(ModelErrorKind::WrongBackbone, why));
+        }
+        blob.check(&backbone).map_err(|why| refuse(ModelErrorKind::Malformed, why))?;
+        let malformed =
+            |e: VerdictError| refuse(ModelErrorKind::Malformed, format!("calibration: {e}"));
+        let alpha = Alpha::new(blob.alpha).map_err(malformed)?;
+        let calibration = Calibration::new(blob.calibration_q16.clone()).map_err(malformed)?;
+        calibration.check(alpha).map_err(malformed)?;
+        Ok(Model { parts: Arc::new(Parts { backbone, blob, calibration, alpha }) })
+    }
+
+    /// Runs the stored self-test; the error says which frame differs and by how much.
+    fn self_test(&self) -> Result<(), String> {
+        let mut scorer = self.scorer().map_err(|e| e.to_string())?;
+        self.blob().self_test.run(&mut scorer)
+    }
+
+    /// A scorer with a state of its own; keep one per thread.
+    pub fn scorer(&self) -> Result<Scorer, ModelError> {
+        let state = self
+            .parts
+            .backbone
+            .state(&self.blob().normalise)
+            .map_err(|e| ModelError::new(ModelErrorKind::Backbone, Path::new(BACKBONE_FILE), e))?;
+        let alpha = self.parts.alpha;
+        Ok(Scorer { parts: self.parts.clone(), state, scratch: Scratch::default(), alpha })
+    }
+
+    /// The false-alarm rate that the model was packed with.
+    pub fn alpha(&self) -> f64 {
+        self.parts.alpha.get()
+    }
+
+    /// What `heads.postcard` holds.
+    pub fn blob(&self) -> &HeadsBlob {
+        &self.parts.blob
+    }
+
+    /// The network.
+    pub fn backbone(&self) -> &Backbone {
+        &self.parts.backbone
+    }
+
+    /// The calibration energies.
+    pub fn calibration(&self) -> &Calibration {
+        &self.parts.calibration
+    }
+}
+
+/// Scores pictures with one thread's state.
+pub struct Scorer {
+    parts: Arc<Parts>,
+    state: State,
+    scratch: Scratch,
+    alpha: Alpha,
+}
+
+impl Scorer {
+    /// Replaces the packed alpha; refuses one that the calibration cannot honour.
+    pub fn set_alpha(&mut self, alpha: Alpha) -> Result<(), VerdictError> {
+        self.parts.calibration.check(alpha)?;
+        self.alpha = alpha;
+        Ok(())
+    }
+
+    /// The alpha in use.
+    pub fn alpha(&self) -> Alpha {
+        self.alpha
+    }
+
+    /// The energy that a frame must exceed to be unusual.
+    pub fn threshold_q16(&self) -> i64 {
+        self.parts.calibration.threshold_q16(self.alpha)
+    }
+
+    /// From a decoded picture of any size to a verdict.
+    pub fn score(&mut self, picture: &Rgb) -> Result<Verdict, ModelError> {
+        let features = self.features(picture)?;
+        let scores = self.energies(&features);
+        Ok(self.verdict(&scores))
+    }
+
+    /// From a decoded picture to the backbone's features.
+    pub fn features(&mut self, picture: &Rgb) -> Result<Features, ModelError> {
+        let frame = |why: String| ModelError::new(ModelErrorKind::Frame, Path::new("frame"), why);
+        let prepared = image::prepare(picture, &self.parts.blob.preprocess)
+            .map_err(|e: ImageError| frame(e.to_string()))?;
+        self.state.run(&prepared).map_err(|e: BackboneError| frame(e.to_string()))
+    }
+
+    /// From features to energies.
+    pub fn energies(&mut self, features: &Features) -> Scores {
+        self.parts.blob.heads.score(features, &mut self.scratch)
+    }
+
+    /// From energies to a verdict.
+    pub fn verdict(&self, scores: &Scores) -> Verdict {
+        let Parts { blob, calibration, .. } = &*self.parts;
+        let p_value = calibration.p_value(scores.energy_q16);
+        let share = |head: usize| {
+            let term = blob.heads.composition.terms.iter().position(|t| t.head as usize == head)?;
+            scores.shares.get(term).copied()
+        };
+        let heads = blob.heads.heads.iter().zip(&scores.heads).enumerate();
+        let heads = heads.map(|(i, (head, &energy))| HeadVerdict {
+            id: head.id(),
+            energy,
+            share: share(i),
+        });
+        let nearest = scores.nearest.map(|c| match blob.class_names.get(c as usize) {
+            Some(name) => name.clone(),
+            None => format!("component {c}"),
+        });
+        Verdict {
+            energy: scores.energy,
+            energy_q16: scores.energy_q16,
+            p_value,
+            unusual: p_value <= self.alpha.get(),
+            nearest,
+            heads: heads.collect(),
+        }
+    }
+}
+
+/// Lower-case hexadecimal.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
+}
+
+/// Why a model directory was refused, or a frame could not be scored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ModelError {
+    kind: ModelErrorKind,
+    path: PathBuf,
+    why: String,
+}
+
+/// The kinds of [`ModelError`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ModelErrorKind {
+    /// The directory or a file of it is not there.
+    Missing,
+    /// A file could not be read.
+    Read,
+    /// `heads.postcard` is not a heads file.
+    NotHeads,
+    /// Written by a newer oddsight.
+    Version,
+    /// Shorter or longer than it says.
+    Truncated,
+    /// The checksum does not fit: a byte was changed.
+    Altered,
+    /// Intact, but its content makes no sense.
+    Malformed,
+    /// The backbone is not the one that the heads were fitted for.
+    WrongBackbone,
+    /// The backbone was refused.
+    Backbone,
+    /// The self-test gave another energy.
+    SelfTest,
+    /// A frame could not be scored.
+    Frame,
+}
+
+impl ModelError {
+    pub(crate) fn new(kind: ModelErrorKind, path: &Path, why: impl fmt::Display) -> ModelError {
+        ModelError { kind, path: path.to_path_buf(), why: why.to_string() }
+    }
+
+    /// What went wrong, for programs.
+    pub fn kind(&self) -> ModelErrorKind {
+        self.kind
+    }
+}
+
+impl fmt::Display for ModelError {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self.kind {
+            // These already name the file.
+            ModelErrorKind::Backbone | ModelErrorKind::Frame => f.write_str(&self.why),
+            _ => write!(f, "{}: {}", self.path.display(), self.why),
+        }
+    }
+}
+
+impl std::error::Error for ModelError {}

@@ -1,4 +1,13 @@
-//! The host side of oddsight: what `oddsight-train` does, as a library.
+//! The host side of oddsight: extracts features with the device's own code, fits the heads,
+//! evaluates them and packs a model directory.
 
+pub mod extract;
+pub mod features;
+pub mod fit;
+pub mod labels;
 pub mod metrics;
+pub mod pack;
+pub mod progress;
 pub mod report;
+pub mod score;
+pub mod source;

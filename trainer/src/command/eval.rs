@@ -1,0 +1,168 @@
+//! `oddsight-train eval`: how well a model tells unusual pictures from normal ones.
+
+use std::num::NonZeroU32;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, ensure};
+use clap::Args;
+use oddsight::backbone::Features;
+use oddsight::energy::Scratch;
+use oddsight::model::{CARD_FILE, Model};
+use oddsight::verdict::Alpha;
+use oddsight_train::extract::{Options, extract};
+use oddsight_train::features::{FeatureFile, Input};
+use oddsight_train::labels::Labels;
+use oddsight_train::metrics::{self, Scored, Share};
+use oddsight_train::pack;
+use oddsight_train::report::Report;
+use oddsight_train::score::energies;
+use serde_json::Value;
+
+use super::{WorkArgs, check_features};
+
+/// Arguments of `oddsight-train eval`.
+#[derive(Args)]
+pub struct EvalArgs {
+    /// Model directory.
+    #[arg(long, value_name = "DIR")]
+    model: PathBuf,
+    /// Normal pictures that the model has not seen, in class folders if top-1 is wanted.
+    #[arg(long, value_name = "SRC")]
+    normal: String,
+    /// Unusual pictures, under a name for the table. Repeatable.
+    #[arg(long, value_name = "NAME=SRC", required = true, num_args = 1.., value_parser = parse_named)]
+    unusual: Vec<(String, String)>,
+    /// Also write the figures as JSON.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Also write the figures into the model's card.
+    #[arg(long)]
+    card: bool,
+    /// Bootstrap resamples behind the intervals.
+    #[arg(long, value_name = "N", default_value_t = metrics::Options::default().resamples)]
+    resamples: NonZeroU32,
+    /// Seed of the bootstrap.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    seed: u64,
+    #[command(flatten)]
+    work: WorkArgs,
+}
+
+fn parse_named(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, source)) if !name.is_empty() && !source.is_empty() => {
+            Ok((name.into(), source.into()))
+        }
+        _ => Err("write NAME=SRC, for example textures=textures.tar".into()),
+    }
+}
+
+/// One scored source: what the metrics need, and what only the normal set is asked for.
+struct Set {
+    scored: Scored,
+    flagged: u64,
+    /// Arg-max of the logits of each picture.
+    named: Vec<u32>,
+    labels: Option<Labels>,
+}
+
+/// Evaluates and prints the table.
+pub fn run(args: &EvalArgs) -> Result<()> {
+    let model = Model::open(&args.model)?;
+    let options = args.work.options()?;
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(options.threads.get()).build()?;
+    let score = |name: &str, text: &str| -> Result<Set> {
+        pool.install(|| score(&model, name, text, options)).with_context(|| format!("set {name}"))
+    };
+    let normal = score("normal", &args.normal)?;
+    let unusual = args
+        .unusual
+        .iter()
+        .map(|(name, text)| Ok(score(name, text)?.scored))
+        .collect::<Result<Vec<Scored>>>()?;
+    let heads: Vec<String> =
+        model.blob().heads.heads.iter().map(|head| head.id().to_string()).collect();
+    let options = metrics::Options { resamples: args.resamples, seed: args.seed };
+    let evaluation =
+        pool.install(|| metrics::evaluate(&heads, &normal.scored, &unusual, &options))?;
+    let report = Report::new(&evaluation, model.alpha(), normal.flagged, top1(&model, &normal)?)?;
+    print!("{}", report.table());
+    if let Some(path) = &args.json {
+        pack::write_file(path, format!("{}\n", serde_json::to_string_pretty(&report)?).as_bytes())?;
+    }
+    if args.card {
+        write_card(&args.model.join(CARD_FILE), &report)?;
+    }
+    Ok(())
+}
+
+fn score(model: &Model, name: &str, text: &str, options: Options) -> Result<Set> {
+    let heads = &model.blob().heads;
+    let alpha = Alpha::new(model.alpha())?;
+    let threshold_q16 = model.calibration().threshold_q16(alpha);
+    let mut set = Set {
+        scored: Scored { name: name.into(), energies: vec![Vec::new(); heads.heads.len() + 1] },
+        flagged: 0,
+        named: Vec::new(),
+        labels: None,
+    };
+    let mut push = |features: &Features, scores: &oddsight::energy::Scores| {
+        let all = scores.heads.iter().chain([&scores.energy]);
+        set.scored.energies.iter_mut().zip(all).for_each(|(column, energy)| column.push(*energy));
+        set.flagged += u64::from(scores.energy_q16 > threshold_q16);
+        set.named.push(argmax(&features.logits));
+    };
+    let input = Input { preprocess: model.blob().preprocess, normalise: model.blob().normalise };
+    if FeatureFile::is_named_by(text) {
+        let file = FeatureFile::open(Path::new(text))?;
+        check_features(&file, text, model.backbone(), &input)?;
+        let scores = energies(&file, heads, &vec![true; file.len()])?;
+        file.visit(|index, features| {
+            push(features, &scores[index]);
+            Ok(())
+        })?;
+        set.labels = file.labels().cloned();
+        return Ok(set);
+    }
+    let mut scratch = Scratch::default();
+    let summary = extract(text, model.backbone(), &input, options, |_, features| {
+        push(features, &heads.score(features, &mut scratch));
+        Ok(())
+    })?;
+    set.labels = summary.labels.unwrap_or(None);
+    Ok(set)
+}
+
+/// Position of the largest value, the first of equals.
+fn argmax(values: &[f32]) -> u32 {
+    let best = |best: usize, i: usize| if values[i] > values[best] { i } else { best };
+    (0..values.len()).fold(0, best) as u32
+}
+
+/// Share of labelled normal pictures whose class the backbone names right; `None` when the pictures'
+/// classes are not the backbone's.
+fn top1(model: &Model, normal: &Set) -> Result<Option<Share>> {
+    let Some(labels) = &normal.labels else { return Ok(None) };
+    if labels.classes.len() != model.backbone().classes() {
+        log::warn!(
+            "top-1 is left out: the normal pictures have {} classes, the backbone {}",
+            labels.classes.len(),
+            model.backbone().classes()
+        );
+        return Ok(None);
+    }
+    let right = labels.labels.iter().zip(&normal.named).filter(|(label, named)| label == named);
+    let (right, all) = (right.count() as u64, labels.labels.len() as u64);
+    Ok(Some(Share::new("frames named right", right, all)?))
+}
+
+fn write_card(path: &Path, report: &Report) -> Result<()> {
+    let named = || path.display().to_string();
+    let json = std::fs::read_to_string(path).with_context(named)?;
+    let mut card: Value = serde_json::from_str(&json).with_context(named)?;
+    let object = card.as_object_mut().with_context(|| format!("{}: not a card", named()))?;
+    object.insert("evaluation".into(), serde_json::to_value(report)?);
+    object.insert("table".into(), report.markdown().lines().collect());
+    ensure!(path.is_file(), "{}: not a file", named());
+    pack::write_file(path, format!("{card:#}\n").as_bytes())
+}
