@@ -1,3 +1,4 @@
+<<<<<<< HEAD
 //! The device program.
 
 use std::process::ExitCode;
@@ -56,3 +57,6 @@ fn is_broken_pipe(e: &anyhow::Error) -> bool {
             .is_some_and(|e| e.kind() == std::io::ErrorKind::BrokenPipe)
     })
 }
+=======
+fn main() {}
+>>>>>>> energy

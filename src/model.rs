@@ -84,6 +84,8 @@ impl Model {
 
     /// Runs the stored self-test; the error says which frame differs and by how much.
     fn self_test(&self) -> Result<(), String> {
+        let backbone = self.backbone();
+        self.blob().self_test.check(backbone.width(), backbone.classes())?;
         let mut scorer = self.scorer().map_err(|e| e.to_string())?;
         self.blob().self_test.run(&mut scorer)
     }

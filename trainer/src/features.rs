@@ -7,7 +7,6 @@
 //!
 //! Rows are written as they come and read in chunks, so memory does not grow with their number.
 
-use std::collections::HashMap;
 use std::fs::File;
 use std::io::{BufReader, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -16,8 +15,9 @@ use anyhow::{Context as _, Result, bail, ensure};
 use oddsight::backbone::{Features, Normalise};
 use oddsight::image::Preprocess;
 use safetensors::tensor::{Metadata, TensorInfo};
-use safetensors::{Dtype, SafeTensors};
+use safetensors::Dtype;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, json};
 
 use crate::fit::{FitError, FitErrorKind, Rows};
 use crate::labels::Labels;
@@ -83,9 +83,10 @@ impl FeatureFile {
             "{}: not a feature file, or truncated; make it with `oddsight-train features`",
             path.display()
         );
-        let mut header = length.to_vec();
-        (&mut file).take(header_bytes).read_to_end(&mut header).with_context(named)?;
-        let (_, metadata) = SafeTensors::read_metadata(&header).map_err(|e| {
+        let mut header = Vec::new();
+        file.take(header_bytes).read_to_end(&mut header).with_context(named)?;
+        // This checks that the tensors lie without gaps and are as long as their shapes.
+        let metadata: Metadata = serde_json::from_slice(&header).map_err(|e| {
             anyhow::anyhow!("{}: not a feature file ({e}); make it with `oddsight-train features`", path.display())
         })?;
         FeatureFile::check(path, bytes - 8 - header_bytes, 8 + header_bytes, &metadata)
@@ -323,28 +324,32 @@ impl FeatureWriter {
         origin: &Origin,
     ) -> Result<tempfile::NamedTempFile> {
         let rows = self.names.len();
-        let mut metadata = HashMap::from([
-            ("images".to_string(), lines(&self.names)),
-            ("backbone_sha256".into(), origin.backbone_sha256.clone()),
-            ("data_sha256".into(), origin.data_sha256.clone()),
-            ("input".into(), serde_json::to_string(&origin.input)?),
-            ("made_by".into(), concat!("oddsight-train ", env!("CARGO_PKG_VERSION")).into()),
-        ]);
-        let mut tensors = Vec::new();
+        let mut metadata = json!({
+            "images": lines(&self.names),
+            "backbone_sha256": origin.backbone_sha256,
+            "data_sha256": origin.data_sha256,
+            "input": serde_json::to_string(&origin.input)?,
+            "made_by": concat!("oddsight-train ", env!("CARGO_PKG_VERSION")),
+        });
+        // The library's own writer orders the header by a random hash; equal work must give equal
+        // bytes.
+        let mut header = Map::new();
         let mut end = 0;
-        let mut tensor = |name: &str, dtype, shape: Vec<usize>, bytes_each: usize| {
+        let mut tensor = |name: &str, dtype: Dtype, shape: &[usize], bytes_each: usize| {
             let start = end;
             end += shape.iter().product::<usize>() * bytes_each;
-            tensors.push((name.to_string(), TensorInfo { dtype, shape, data_offsets: (start, end) }));
+            let info = json!({ "dtype": dtype, "shape": shape, "data_offsets": [start, end] });
+            header.insert(name.to_string(), info);
         };
         if let Some(labels) = labels {
-            tensor("label", Dtype::I64, vec![rows], 8);
-            metadata.insert("classes".into(), lines(&labels.classes));
+            tensor("label", Dtype::I64, &[rows], 8);
+            metadata["classes"] = lines(&labels.classes).into();
         }
-        tensor("avg", Dtype::F32, vec![rows, self.width], 4);
-        tensor("std", Dtype::F32, vec![rows, self.width], 4);
-        tensor("logits", Dtype::F32, vec![rows, self.classes], 4);
-        let mut header = serde_json::to_vec(&Metadata::new(Some(metadata), tensors)?)?;
+        tensor("avg", Dtype::F32, &[rows, self.width], 4);
+        tensor("std", Dtype::F32, &[rows, self.width], 4);
+        tensor("logits", Dtype::F32, &[rows, self.classes], 4);
+        header.insert("__metadata__".into(), metadata);
+        let mut header = serde_json::to_vec(&header)?;
         header.resize(header.len().next_multiple_of(8), b' ');
 
         let mut file = tempfile::NamedTempFile::new_in(&self.folder)?;

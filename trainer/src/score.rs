@@ -12,7 +12,7 @@ const CHUNK: usize = 1024;
 
 /// Scores the kept rows in their order, on the threads of the current pool.
 ///
-/// Errors when a row's composed energy is not finite: such a row cannot be fitted or calibrated with.
+/// Errors when an energy is not finite: such a row cannot be fitted or calibrated with.
 pub fn energies(file: &FeatureFile, heads: &Heads, keep: &[bool]) -> Result<Vec<Scores>> {
     let mut scores = Vec::new();
     let mut chunk: Vec<(usize, Features)> = Vec::new();
@@ -38,8 +38,8 @@ fn score(
         chunk.par_iter().map_init(Scratch::default, |scratch, (_, f)| heads.score(f, scratch)).collect();
     for ((index, _), scores) in chunk.iter().zip(&scored) {
         ensure!(
-            scores.energy.is_finite() && scores.heads.iter().all(|energy| energy.is_finite()),
-            "row {index}: its energy is not finite; its features hold NaN or infinity"
+            scores.heads.iter().all(|energy| energy.is_finite()),
+            "row {index}: an energy is not finite; its features hold NaN or infinity"
         );
     }
     chunk.clear();

@@ -46,7 +46,7 @@ pub struct FitArgs {
     #[arg(long, value_name = "RATE", default_value = "0.05")]
     alpha: Alpha,
     /// Components of the gmm heads without class folders, or `bic` to choose them.
-    #[arg(long, value_name = "N|bic", default_value = "bic")]
+    #[arg(long, value_name = "N|bic", default_value = "bic", value_parser = parse_components)]
     components: Components,
     /// Rows that the knn head stores at most.
     #[arg(long, value_name = "ROWS", default_value_t = KnnOptions::default().coreset)]
@@ -122,6 +122,14 @@ pub fn run(args: &FitArgs) -> Result<()> {
     let model = Model::open(&args.out)?;
     summary(args, &model, &keep);
     Ok(())
+}
+
+fn parse_components(text: &str) -> Result<Components, String> {
+    match text.parse() {
+        _ if text == "bic" => Ok(Components::Bic),
+        Ok(components) if components > 0 => Ok(Components::Exactly(components)),
+        _ => Err("write a number of components, or bic to choose it".into()),
+    }
 }
 
 fn parse_compose(text: &str, heads: &[HeadId]) -> Result<(Rule, Vec<HeadId>)> {
@@ -317,7 +325,8 @@ fn summary(args: &FitArgs, model: &Model, keep: &[bool]) {
     let fitted = keep.iter().filter(|keep| **keep).count();
     println!("{}", args.out.display());
     println!("  fitted to       {fitted} pictures, {} classes", blob.class_names.len());
-    println!("  heads           {} ({})", args.heads.iter().map(HeadId::name).collect::<Vec<_>>().join(", "), args.compose);
+    let heads: Vec<&str> = args.heads.iter().map(|id| id.name()).collect();
+    println!("  heads           {} ({})", heads.join(", "), args.compose);
     println!(
         "  calibrated with {} pictures; alpha {} means: unusual above energy {:.3}",
         model.calibration().len(),

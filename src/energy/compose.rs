@@ -1,0 +1,180 @@
+//! From the energies of several heads to one.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use super::{EnergyError, EnergyErrorKind};
+
+/// One term of a composition: the energy of a head, standardised by its values on training rows.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Term {
+    /// Index into [`Heads::heads`](super::Heads::heads).
+    pub head: u32,
+    /// Mean of the head's energy on training rows.
+    pub mean: f64,
+    /// Unbiased standard deviation of the same; positive.
+    pub std: f64,
+}
+
+/// How standardised terms `v_k` become one energy (HEAT's equation 7). Written `sum`, `lse:BETA`,
+/// `max` or `min`.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Rule {
+    /// `Σ v_k`: not the mean; β = 0.
+    Sum,
+    /// `(1/β) log Σ exp(β v_k)` with a finite β ≠ 0. β > 0 is a soft maximum, β < 0 a soft minimum.
+    LogSumExp(f64),
+    /// `max v_k`: any term can flag a frame; β = +∞.
+    Max,
+    /// `min v_k`: all terms must; β = −∞.
+    Min,
+}
+
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Rule::Sum => f.pad("sum"),
+            Rule::LogSumExp(beta) => write!(f, "lse:{beta}"),
+            Rule::Max => f.pad("max"),
+            Rule::Min => f.pad("min"),
+        }
+    }
+}
+
+impl FromStr for Rule {
+    type Err = EnergyError;
+
+    fn from_str(text: &str) -> Result<Rule, EnergyError> {
+        let refuse = |why: String| Err(EnergyError::new(EnergyErrorKind::Rule, why));
+        match (text, text.strip_prefix("lse:").map(str::parse::<f64>)) {
+            ("sum", _) => Ok(Rule::Sum),
+            ("max", _) => Ok(Rule::Max),
+            ("min", _) => Ok(Rule::Min),
+            (_, Some(Ok(beta))) if beta.is_finite() && beta != 0.0 => Ok(Rule::LogSumExp(beta)),
+            (_, Some(_)) => refuse(format!(
+                "rule {text:?}: beta must be a finite number other than 0; \
+                 write sum for 0, max for +inf, min for -inf"
+            )),
+            _ => refuse(format!("unknown rule {text:?}: the rules are sum, lse:BETA, max, min")),
+        }
+    }
+}
+
+/// A rule and the terms that it joins.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Composition {
+    /// The joining function.
+    pub rule: Rule,
+    /// What it joins; heads that no term names are reported and have no influence.
+    pub terms: Vec<Term>,
+}
+
+impl Composition {
+    /// The composed energy of head energies, and the share of each term in it.
+    ///
+    /// `energies` holds one energy per head. With `v_k = (s_k − mean_k) / std_k`, the shares are `v_k`
+    /// for a sum, `softmax(βv)_k · energy` for `lse`, and all on the (first) extremal term for `max`
+    /// and `min`; they add up to the energy. When a term is not finite, or the result is not, the
+    /// energy is `+∞`, and so are the shares of the terms that are not finite (of the first term when
+    /// all are); the other shares are 0.
+    pub fn compose(&self, energies: &[f64]) -> (f64, Vec<f64>) {
+        let mut shares: Vec<f64> =
+            self.terms.iter().map(|term| term.standardised(energies)).collect();
+        if shares.iter().all(|v| v.is_finite()) {
+            let energy = self.rule.join(&mut shares);
+            if energy.is_finite() {
+                return (energy, shares);
+            }
+        }
+        blame(&mut shares);
+        (f64::INFINITY, shares)
+    }
+
+    pub(super) fn check(&self, heads: usize) -> Result<(), EnergyError> {
+        let refuse = |why: String| {
+            let message = format!("composition: {why}: fit the heads again");
+            Err(EnergyError::new(EnergyErrorKind::Composition, message))
+        };
+        if self.terms.is_empty() {
+            return refuse("no terms".to_string());
+        }
+        if let Rule::LogSumExp(beta) = self.rule
+            && (!beta.is_finite() || beta == 0.0)
+        {
+            return refuse(format!("beta is {beta}"));
+        }
+        for (i, term) in self.terms.iter().enumerate() {
+            if term.head as usize >= heads {
+                return refuse(format!("term {i} refers to head {} of {heads}", term.head));
+            }
+            if self.terms[..i].iter().any(|earlier| earlier.head == term.head) {
+                return refuse(format!("head {} is counted twice", term.head));
+            }
+            if !term.mean.is_finite() || !term.std.is_finite() || term.std <= 0.0 {
+                let Term { mean, std, .. } = term;
+                return refuse(format!("term {i} has mean {mean} and standard deviation {std}"));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Term {
+    fn standardised(&self, energies: &[f64]) -> f64 {
+        match energies.get(self.head as usize) {
+            Some(energy) => (energy - self.mean) / self.std,
+            None => f64::NAN,
+        }
+    }
+}
+
+impl Rule {
+    /// The energy of finite terms, which become the shares; not finite when it overflows or when
+    /// there are no terms.
+    fn join(self, terms: &mut [f64]) -> f64 {
+        match self {
+            Rule::Sum if terms.is_empty() => f64::INFINITY,
+            Rule::Sum => terms.iter().fold(0.0, |sum, v| sum + v),
+            Rule::LogSumExp(beta) => soft_extremum(beta, terms),
+            Rule::Max => extremum(terms, |v, best| v > best),
+            Rule::Min => extremum(terms, |v, best| v < best),
+        }
+    }
+}
+
+/// Index of the first term that no other one beats; `None` of no terms.
+fn extremal(terms: &[f64], beats: impl Fn(f64, f64) -> bool) -> Option<usize> {
+    (0..terms.len()).reduce(|best, i| if beats(terms[i], terms[best]) { i } else { best })
+}
+
+fn extremum(terms: &mut [f64], beats: impl Fn(f64, f64) -> bool) -> f64 {
+    let Some(best) = extremal(terms, beats) else { return f64::INFINITY };
+    for (i, v) in terms.iter_mut().enumerate() {
+        if i != best {
+            *v = 0.0;
+        }
+    }
+    terms[best]
+}
+
+fn soft_extremum(beta: f64, terms: &mut [f64]) -> f64 {
+    // With the term that beta favours taken out, every exponent is at most 0: nothing overflows.
+    let favoured = extremal(terms, |v, best| if beta > 0.0 { v > best } else { v < best });
+    let Some(favoured) = favoured.map(|i| terms[i]) else { return f64::INFINITY };
+    terms.iter_mut().for_each(|v| *v = libm::exp(beta * (*v - favoured)));
+    let sum = terms.iter().fold(0.0, |sum, weight| sum + weight);
+    let energy = favoured + libm::log(sum) / beta;
+    terms.iter_mut().for_each(|weight| *weight = *weight / sum * energy);
+    energy
+}
+
+/// The shares of an energy of `+∞`.
+fn blame(shares: &mut [f64]) {
+    let overflow = shares.iter().all(|v| v.is_finite());
+    for (i, v) in shares.iter_mut().enumerate() {
+        let guilty = if overflow { i == 0 } else { !v.is_finite() };
+        *v = if guilty { f64::INFINITY } else { 0.0 };
+    }
+}
