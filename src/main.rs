@@ -1,4 +1,3 @@
-<<<<<<< HEAD
 //! The device program.
 
 use std::process::ExitCode;
@@ -57,6 +56,3 @@ fn is_broken_pipe(e: &anyhow::Error) -> bool {
             .is_some_and(|e| e.kind() == std::io::ErrorKind::BrokenPipe)
     })
 }
-=======
-fn main() {}
->>>>>>> energy
