@@ -1,0 +1,134 @@
+//! A model directory is opened whole or refused with the reason.
+
+use std::path::Path;
+
+use oddsight::model::{BACKBONE_FILE, HEADS_FILE, HeadsBlob, Model, ModelError, ModelErrorKind};
+use proptest::prelude::*;
+use prost::Message as _;
+
+#[path = "support/directory.rs"]
+mod directory;
+#[path = "support/tiny.rs"]
+mod tiny;
+
+fn refused(dir: &Path) -> ModelError {
+    Model::open(dir).unwrap_err()
+}
+
+#[test]
+fn a_directory_opens_and_scores() {
+    let dir = tempfile::tempdir().unwrap();
+    directory::write(dir.path());
+    let model = Model::open(dir.path()).unwrap();
+    let mut scorer = model.scorer().unwrap();
+    let picture = oddsight::model::self_test::picture(9, [31, 20]);
+    let verdict = scorer.score(&picture).unwrap();
+    assert_eq!(verdict.heads.len(), 3);
+    assert_eq!(verdict.heads[1].share, None);
+    let shares: f64 = verdict.heads.iter().filter_map(|head| head.share).sum();
+    assert!((shares - verdict.energy).abs() < 1e-9);
+    assert_eq!(verdict, scorer.score(&picture).unwrap());
+}
+
+#[test]
+fn any_changed_byte_of_the_heads_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let whole = directory::write(dir.path()).to_bytes();
+    for at in 0..whole.len() {
+        for flip in [0x01, 0xff] {
+            let mut damaged = whole.clone();
+            damaged[at] ^= flip;
+            assert!(HeadsBlob::from_bytes(&damaged).is_err(), "byte {at} ^ {flip:#x}");
+        }
+    }
+}
+
+#[test]
+fn a_cut_or_extended_heads_file_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut bytes = directory::write(dir.path()).to_bytes();
+    for cut in 0..bytes.len() {
+        assert!(HeadsBlob::from_bytes(&bytes[..cut]).is_err(), "cut at {cut}");
+    }
+    bytes.push(0);
+    let (kind, _) = HeadsBlob::from_bytes(&bytes).unwrap_err();
+    assert_eq!(kind, ModelErrorKind::Truncated);
+}
+
+#[test]
+fn another_backbone_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    directory::write(dir.path());
+    let mut proto = tiny::proto(tiny::Tail::Legacy);
+    proto.graph.as_mut().unwrap().initializer[0].float_data[0] += 0.5;
+    std::fs::write(dir.path().join(BACKBONE_FILE), proto.encode_to_vec()).unwrap();
+    let e = refused(dir.path());
+    assert_eq!(e.kind(), ModelErrorKind::WrongBackbone);
+    assert!(e.to_string().contains("fit again"), "{e}");
+}
+
+#[test]
+fn missing_parts_are_named() {
+    let dir = tempfile::tempdir().unwrap();
+    directory::write(dir.path());
+    assert_eq!(refused(&dir.path().join("nowhere")).kind(), ModelErrorKind::Missing);
+    std::fs::remove_file(dir.path().join(BACKBONE_FILE)).unwrap();
+    assert!(refused(dir.path()).to_string().contains(BACKBONE_FILE));
+    std::fs::remove_file(dir.path().join(HEADS_FILE)).unwrap();
+    let e = refused(dir.path());
+    assert_eq!(e.kind(), ModelErrorKind::Missing);
+    assert!(e.to_string().contains(HEADS_FILE), "{e}");
+}
+
+fn refused_with(change: impl FnOnce(&mut HeadsBlob)) -> ModelError {
+    let dir = tempfile::tempdir().unwrap();
+    let mut blob = directory::write(dir.path());
+    change(&mut blob);
+    std::fs::write(dir.path().join(HEADS_FILE), blob.to_bytes()).unwrap();
+    refused(dir.path())
+}
+
+#[test]
+fn an_intact_file_of_nonsense_is_refused() {
+    let changes: [(&str, fn(&mut HeadsBlob)); 8] = [
+        ("calibration", |b| b.calibration_q16.clear()),
+        ("calibration", |b| b.calibration_q16[3] = i64::MAX),
+        ("alpha", |b| b.alpha = 0.001),
+        ("alpha", |b| b.alpha = f64::NAN),
+        ("normalisation", |b| b.normalise.std[1] = 0.0),
+        ("crop", |b| b.preprocess.crop = [17, 17]),
+        ("taps", |b| b.taps.map = "elsewhere".into()),
+        ("composition", |b| b.heads.composition.terms[1].head = 9),
+    ];
+    for (word, change) in changes {
+        let e = refused_with(change);
+        assert!(e.to_string().contains(word), "{word}: {e}");
+    }
+}
+
+#[test]
+fn a_self_test_that_differs_is_refused() {
+    let one_bit = refused_with(|b| b.self_test.frames[1].energy_q16 ^= 1);
+    assert_eq!(one_bit.kind(), ModelErrorKind::SelfTest);
+    let other_frame = refused_with(|b| b.self_test.frames[0].seed = 77);
+    assert_eq!(other_frame.kind(), ModelErrorKind::SelfTest);
+    let none = refused_with(|b| b.self_test.frames.clear());
+    assert_eq!(none.kind(), ModelErrorKind::SelfTest);
+    let huge = refused_with(|b| b.self_test.frames[0].size = [u32::MAX; 2]);
+    assert_eq!(huge.kind(), ModelErrorKind::SelfTest);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(512))]
+
+    /// Whatever stands behind a valid frame and checksum, decoding it does not panic.
+    #[test]
+    fn hostile_payloads_are_errors_or_blobs(payload in prop::collection::vec(any::<u8>(), 0..400)) {
+        let mut bytes = b"ODDSIGHT".to_vec();
+        bytes.extend_from_slice(&1u16.to_le_bytes());
+        bytes.extend_from_slice(&(payload.len() as u32).to_le_bytes());
+        bytes.extend_from_slice(&payload);
+        bytes.extend_from_slice(&crc32fast::hash(&bytes).to_le_bytes());
+        let _ = HeadsBlob::from_bytes(&bytes);
+    }
+}

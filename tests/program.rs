@@ -1,0 +1,170 @@
+//! The device program as its users see it.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use oddsight::image::{Rgb, encode_png};
+use oddsight::model::self_test::picture;
+use serde_json::Value;
+
+#[path = "support/directory.rs"]
+mod directory;
+#[path = "support/tiny.rs"]
+mod tiny;
+
+struct Bench {
+    dir: tempfile::TempDir,
+}
+
+impl Bench {
+    /// A folder with a model and three pictures of three sizes.
+    fn new() -> Bench {
+        let dir = tempfile::tempdir().unwrap();
+        directory::write(&dir.path().join("model"));
+        let pictures = dir.path().join("pictures");
+        std::fs::create_dir_all(&pictures).unwrap();
+        for (seed, size) in [(1, [16, 16]), (2, [40, 25]), (3, [7, 90])] {
+            let png = encode_png(&picture(seed, size));
+            std::fs::write(pictures.join(format!("{seed}.png")), png).unwrap();
+        }
+        Bench { dir }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    fn run(&self, args: &[&str]) -> Output {
+        let program = env!("CARGO_BIN_EXE_oddsight");
+        Command::new(program).current_dir(self.dir.path()).args(args).output().unwrap()
+    }
+}
+
+fn lines(output: &Output) -> Vec<Value> {
+    let text = String::from_utf8(output.stdout.clone()).unwrap();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+fn failure(output: &Output) -> String {
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let text = String::from_utf8(output.stderr.clone()).unwrap();
+    assert!(text.starts_with("error: ") || text.contains("\nerror: "), "{text}");
+    assert!(!text.contains("panicked"), "{text}");
+    text
+}
+
+#[test]
+fn score_gives_one_line_per_picture() {
+    let bench = Bench::new();
+    let output = bench.run(&["score", "--model", "model", "--json", "pictures/1.png", "pictures"]);
+    assert!(output.status.success(), "{output:?}");
+    let lines = lines(&output);
+    assert_eq!(lines.len(), 4);
+    assert_eq!(lines[0]["energy_q16"], lines[1]["energy_q16"]);
+    assert_eq!(lines[3]["name"], "pictures/3.png");
+    for line in &lines {
+        let p = line["p_value"].as_f64().unwrap();
+        assert!(p > 0.0 && p <= 1.0);
+        assert_eq!(line["unusual"], p <= 0.05);
+        assert!(line["heads"]["mls"]["share"].is_null());
+    }
+    let plain = bench.run(&["score", "--model", "model", "pictures"]);
+    assert_eq!(String::from_utf8(plain.stdout).unwrap().lines().count(), 3);
+}
+
+#[test]
+fn score_says_which_pictures_it_could_not_read() {
+    let bench = Bench::new();
+    let whole = std::fs::read(bench.path("pictures/2.png")).unwrap();
+    std::fs::write(bench.path("cut.png"), &whole[..whole.len() / 2]).unwrap();
+    std::fs::write(bench.path("empty.jpg"), []).unwrap();
+    std::fs::write(bench.path("note.png"), "no picture").unwrap();
+    let unreadable = ["cut.png", "empty.jpg", "note.png", "nowhere.png"];
+    let mut args = vec!["score", "--model", "model", "--json", "pictures/1.png"];
+    args.extend(unreadable);
+    let output = bench.run(&args);
+    let why = failure(&output);
+    for name in unreadable {
+        assert!(why.contains(&format!("error: {name}: ")), "{why}");
+    }
+    assert_eq!(lines(&output).len(), 1);
+}
+
+#[test]
+fn run_plays_a_folder_a_tar_and_the_simulated_camera() {
+    let bench = Bench::new();
+    std::fs::write(bench.path("pictures/2b.png"), "broken").unwrap();
+    let mut builder = tar::Builder::new(Vec::new());
+    builder.append_dir_all("set", bench.path("pictures")).unwrap();
+    std::fs::write(bench.path("set.tar"), builder.into_inner().unwrap()).unwrap();
+    for source in ["dir:pictures", "tar:set.tar"] {
+        let output = bench.run(&["run", "--model", "model", "--source", source, "--once"]);
+        assert!(output.status.success(), "{output:?}");
+        let lines = lines(&output);
+        assert_eq!(lines.len(), 4, "{source}");
+        let faults = lines.iter().filter(|line| line["camera_fault"].is_string()).count();
+        assert_eq!(faults, 1, "a broken frame is a camera fault, not an anomaly");
+        assert!(lines.iter().enumerate().all(|(i, line)| line["seq"] == i));
+    }
+    let output = bench.run(&["run", "--model", "model", "--source", "synth:5", "--once"]);
+    assert!(output.status.success(), "{output:?}");
+    assert!(lines(&output).len() > 50);
+}
+
+#[test]
+fn a_cut_tar_ends_with_an_error() {
+    let bench = Bench::new();
+    let mut builder = tar::Builder::new(Vec::new());
+    builder.append_dir_all("set", bench.path("pictures")).unwrap();
+    let whole = builder.into_inner().unwrap();
+    std::fs::write(bench.path("cut.tar"), &whole[..whole.len() * 2 / 3]).unwrap();
+    let output = bench.run(&["run", "--model", "model", "--source", "tar:cut.tar", "--once"]);
+    assert!(failure(&output).contains("cut.tar"));
+}
+
+#[test]
+fn wrong_models_are_refused_by_name() {
+    let bench = Bench::new();
+    let score = |model: &str| failure(&bench.run(&["score", "--model", model, "pictures"]));
+    assert!(score("nowhere").contains("nowhere"));
+    assert!(score("pictures").contains("heads.postcard"));
+    std::fs::write(bench.path("model/heads.postcard"), "ODDS").unwrap();
+    assert!(score("model").contains("copy it again"));
+}
+
+#[test]
+fn an_alpha_that_cannot_be_honoured_is_refused() {
+    let bench = Bench::new();
+    let output = bench.run(&["score", "--model", "model", "--alpha", "0.001", "pictures"]);
+    assert!(failure(&output).contains("999 frames"));
+    let usage = bench.run(&["score", "--model", "model", "--alpha", "2", "pictures"]);
+    assert_eq!(usage.status.code(), Some(2));
+}
+
+#[test]
+fn inspect_describes_a_model_a_heads_file_and_a_backbone() {
+    let bench = Bench::new();
+    let say = |path: &str| {
+        let output = bench.run(&["inspect", path]);
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let whole = say("model");
+    for word in ["16×16", "12 channels of 8×8", "maximum softmax", "200 held-out", "3 frames"] {
+        assert!(whole.contains(word), "{word}: {whole}");
+    }
+    assert!(say("model/heads.postcard").contains("energy of the logits"));
+    assert!(say("model/backbone.onnx").contains("12 features to 4 classes"));
+    let missing = bench.run(&["inspect", "nowhere"]);
+    assert!(failure(&missing).contains("nowhere"));
+}
+
+#[test]
+fn an_extreme_picture_is_scored() {
+    let bench = Bench::new();
+    let thin = Rgb { width: 4000, height: 1, pixels: vec![120; 12_000] };
+    std::fs::write(bench.path("thin.png"), encode_png(&thin)).unwrap();
+    let output = bench.run(&["score", "--model", "model", "--json", "thin.png"]);
+    assert!(output.status.success() && lines(&output).len() == 1, "{output:?}");
+    assert!(Path::new(&bench.path("thin.png")).exists());
+}

@@ -1,0 +1,307 @@
+//! The host program as its users see it, on the tiny network.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use oddsight::image::{Rgb, encode_png};
+use oddsight::model::Model;
+use oddsight::model::self_test::picture;
+use serde_json::Value;
+
+#[path = "../../tests/support/tiny.rs"]
+mod tiny;
+
+use tiny::{SIDE, Tail};
+
+struct Bench {
+    dir: tempfile::TempDir,
+}
+
+impl Bench {
+    /// A folder with the tiny network and `data/{dark,light}` of 60 pictures each.
+    fn new() -> Bench {
+        let bench = Bench { dir: tempfile::tempdir().unwrap() };
+        std::fs::write(bench.path("tiny.onnx"), tiny::onnx(Tail::Legacy)).unwrap();
+        for seed in 0..60 {
+            bench.picture(&format!("data/dark/{seed:02}.png"), &tinted(seed, 1));
+            bench.picture(&format!("data/light/{seed:02}.png"), &tinted(seed + 1000, 2));
+        }
+        bench
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    fn picture(&self, name: &str, picture: &Rgb) {
+        let path = self.path(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, encode_png(picture)).unwrap();
+    }
+
+    fn tar(&self, folder: &str) -> Vec<u8> {
+        let mut builder = tar::Builder::new(Vec::new());
+        builder.append_dir_all(folder, self.path(folder)).unwrap();
+        builder.into_inner().unwrap()
+    }
+
+    fn run(&self, args: &str) -> Output {
+        let program = env!("CARGO_BIN_EXE_oddsight-train");
+        let args = args.split_whitespace();
+        Command::new(program).current_dir(self.dir.path()).args(args).output().unwrap()
+    }
+
+    fn fit(&self, data: &str, more: &str) -> Output {
+        self.run(&format!("fit --backbone tiny.onnx --data {data} --out model {more}"))
+    }
+
+    /// Fits, expects a refusal, and that nothing was left behind.
+    fn fit_refused(&self, data: &str, more: &str) -> String {
+        let before = self.files();
+        let why = failure(&self.fit(data, more));
+        assert_eq!(self.files(), before, "a refused fit leaves nothing behind");
+        why
+    }
+
+    fn files(&self) -> Vec<PathBuf> {
+        let mut names: Vec<_> =
+            std::fs::read_dir(self.dir.path()).unwrap().map(|e| e.unwrap().path()).collect();
+        names.sort();
+        names
+    }
+}
+
+/// A seeded picture whose levels are multiplied: the two classes differ in brightness.
+fn tinted(seed: u64, brightness: u8) -> Rgb {
+    let mut picture = picture(seed, [SIDE + (seed % 5) as u32, SIDE]);
+    picture.pixels.iter_mut().for_each(|level| *level = *level / 4 * brightness);
+    picture
+}
+
+fn success(output: &Output) -> String {
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn failure(output: &Output) -> String {
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let text = String::from_utf8(output.stderr.clone()).unwrap();
+    assert!(text.contains("error: ") && !text.contains("panicked"), "{text}");
+    text
+}
+
+const ALL_HEADS: &str = "--heads msp,mls,el,gmm,gmm-std,knn --holdout 0.4";
+
+#[test]
+fn fit_packs_a_model_that_opens() {
+    let bench = Bench::new();
+    let said = success(&bench.fit("data", ALL_HEADS));
+    assert!(said.contains("72 pictures, 2 classes"), "{said}");
+    let model = Model::open(&bench.path("model")).unwrap();
+    assert_eq!(model.blob().class_names, ["dark", "light"]);
+    assert_eq!(model.calibration().len(), 48);
+    let card = std::fs::read_to_string(bench.path("model/card.json")).unwrap();
+    let card: Value = serde_json::from_str(&card).unwrap();
+    assert_eq!(card["data"]["pictures"], 120);
+    assert!(!card.to_string().contains(&bench.dir.path().display().to_string()));
+}
+
+/// Folder, tar, any number of threads and a feature file give the same bytes.
+#[test]
+fn the_heads_depend_on_the_pictures_only() {
+    let bench = Bench::new();
+    std::fs::write(bench.path("data.tar"), sorted_tar(&bench)).unwrap();
+    success(&bench.run("features --backbone tiny.onnx --data data --out data.safetensors"));
+    let mut seen = Vec::new();
+    for (data, more) in
+        [("data", "--threads 1"), ("data", "--threads 3"), ("data.tar", ""), ("data.safetensors", "")]
+    {
+        success(&bench.fit(data, &format!("{ALL_HEADS} --seed 5 {more}")));
+        seen.push(std::fs::read(bench.path("model/heads.postcard")).unwrap());
+    }
+    assert!(seen.iter().all(|heads| *heads == seen[0]));
+    success(&bench.fit("data", &format!("{ALL_HEADS} --seed 6")));
+    assert_ne!(std::fs::read(bench.path("model/heads.postcard")).unwrap(), seen[0]);
+}
+
+/// The folder's pictures in the order in which a folder is read.
+fn sorted_tar(bench: &Bench) -> Vec<u8> {
+    let mut builder = tar::Builder::new(Vec::new());
+    for class in ["dark", "light"] {
+        for seed in 0..60 {
+            let name = format!("data/{class}/{seed:02}.png");
+            builder.append_path_with_name(bench.path(&name), &name).unwrap();
+        }
+    }
+    builder.into_inner().unwrap()
+}
+
+#[test]
+fn pictures_without_class_folders_are_fitted_by_a_mixture() {
+    let bench = Bench::new();
+    success(&bench.fit("data/dark", "--holdout 0.4 --components 2"));
+    let model = Model::open(&bench.path("model")).unwrap();
+    assert!(model.blob().class_names.is_empty());
+    let verdict = model.scorer().unwrap().score(&tinted(3, 1)).unwrap();
+    assert!(verdict.nearest.unwrap().starts_with("component "));
+}
+
+#[test]
+fn eval_writes_the_table_and_the_json() {
+    let bench = Bench::new();
+    for seed in 0..30 {
+        bench.picture(&format!("noise/{seed}.png"), &picture(seed, [SIDE, SIDE]));
+        bench.picture(&format!("fresh/dark/{seed}.png"), &tinted(seed + 5000, 1));
+        bench.picture(&format!("fresh/light/{seed}.png"), &tinted(seed + 6000, 2));
+    }
+    success(&bench.fit("data", ALL_HEADS));
+    let args = "eval --model model --normal fresh --unusual noise=noise --unusual same=fresh/dark \
+                --json out.json --resamples 50 --card";
+    let table = success(&bench.run(args));
+    assert!(table.contains("composed") && table.contains("false alarms"), "{table}");
+    let json: Value =
+        serde_json::from_slice(&std::fs::read(bench.path("out.json")).unwrap()).unwrap();
+    let auroc = json["scores"]["composed"]["noise"]["auroc"].as_f64().unwrap();
+    assert!(auroc > 0.9, "bright blocks are unlike dim ones: {auroc}");
+    for head in ["msp", "mls", "el", "gmm", "gmm-std", "knn", "composed"] {
+        for key in ["auroc", "fpr_ood_at_95tpr_id", "fpr_id_at_95tpr_ood", "aupr_in", "aupr_out"] {
+            let value = json["scores"][head]["same"][key].as_f64().unwrap();
+            assert!((0.0..=1.0).contains(&value), "{head} {key}");
+        }
+    }
+    assert!(json["false_alarm_rate"].is_number());
+    assert!(json["backbone"]["top1"].is_null(), "2 class folders, 4 logits");
+    Model::open(&bench.path("model")).unwrap();
+    let card = std::fs::read_to_string(bench.path("model/card.json")).unwrap();
+    assert!(card.contains("evaluation"));
+}
+
+#[test]
+fn a_class_that_cannot_be_fitted_is_named() {
+    let bench = Bench::new();
+    bench.picture("data/single/1.png", &tinted(1, 1));
+    let other = "--calibration data/dark";
+    let why = bench.fit_refused("data", other);
+    assert!(why.contains("single"), "{why}");
+    for i in 0..40 {
+        bench.picture(&format!("twins/same/{i}.png"), &tinted(1, 1));
+        bench.picture(&format!("twins/other/{i}.png"), &tinted(i, 2));
+    }
+    let why = bench.fit_refused("twins", other);
+    assert!(why.contains("same"), "{why}");
+    let why = bench.fit_refused("twins/same", other);
+    assert!(why.contains("twins/same"), "{why}");
+}
+
+#[test]
+fn unreadable_pictures_are_counted_named_and_limited() {
+    let bench = Bench::new();
+    std::fs::write(bench.path("data/dark/00.png"), "broken").unwrap();
+    let output = bench.fit("data", "--holdout 0.4");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success() && said.contains("dark/00.png"), "1 of 120 may fail: {said}");
+    std::fs::remove_dir_all(bench.path("model")).unwrap();
+    std::fs::write(bench.path("data/dark/01.png"), []).unwrap();
+    let why = bench.fit_refused("data", "--holdout 0.4");
+    assert!(why.contains("2 of 120") && why.contains("--keep-going"), "{why}");
+    success(&bench.fit("data", "--holdout 0.4 --keep-going"));
+}
+
+#[test]
+fn sources_that_are_none_are_explained() {
+    let bench = Bench::new();
+    std::fs::write(bench.path("empty.tar"), []).unwrap();
+    std::fs::write(bench.path("text.tar"), "no archive ".repeat(100)).unwrap();
+    std::fs::create_dir(bench.path("empty")).unwrap();
+    std::fs::write(bench.path("cut.tar"), &bench.tar("data")[..100_000]).unwrap();
+    std::fs::write(bench.path("x.safetensors"), [9; 40]).unwrap();
+    std::fs::create_dir(bench.path("cifar")).unwrap();
+    std::fs::write(bench.path("cifar/data_batch_1.bin"), [0; 5000]).unwrap();
+    bench.picture("mixed/1.png", &tinted(1, 1));
+    bench.picture("mixed/a/1.png", &tinted(2, 1));
+    for (source, word) in [
+        ("nowhere", "no such file"),
+        ("empty", "no JPEG or PNG"),
+        ("empty.tar", "empty"),
+        ("text.tar", "not a tar archive"),
+        ("cut.tar", "cut.tar"),
+        ("x.safetensors", "not a feature file"),
+        ("cifar", "3073-byte"),
+        ("mixed", "class folders and pictures"),
+        ("data/dark/00.png", "a single picture"),
+        ("synth:x", "synth:SEED"),
+    ] {
+        let why = bench.fit_refused(source, "");
+        assert!(why.contains(word), "{source}: {why}");
+    }
+}
+
+#[test]
+fn outputs_and_options_are_checked_before_the_work() {
+    let bench = Bench::new();
+    std::fs::create_dir(bench.path("model")).unwrap();
+    std::fs::write(bench.path("model/diary.txt"), "mine").unwrap();
+    assert!(bench.fit_refused("data", "").contains("no model directory"));
+    std::fs::remove_dir_all(bench.path("model")).unwrap();
+    for (more, word) in [
+        ("--heads gmm,gmm", "twice"),
+        ("--compose sum=knn", "knn"),
+        ("--compose median", "median"),
+        ("--holdout 0", "0 is not between"),
+        ("--alpha 0.001 --holdout 0.4", "999 frames"),
+        ("--input-size 9999", "8192"),
+        ("--resize 8", "smaller"),
+    ] {
+        let why = bench.fit_refused("data", more);
+        assert!(why.contains(word), "{more}: {why}");
+    }
+    let usage = bench.fit("data", "--heads gmmm");
+    assert_eq!(usage.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&usage.stderr).contains("gmm-std"));
+}
+
+#[test]
+fn features_of_another_backbone_are_refused() {
+    let bench = Bench::new();
+    success(&bench.run("features --backbone tiny.onnx --data data --out f.safetensors"));
+    std::fs::write(bench.path("other.onnx"), tiny::onnx(Tail::ReduceMeanAttribute)).unwrap();
+    let args = "fit --backbone other.onnx --data f.safetensors --out model";
+    assert!(failure(&bench.run(args)).contains("another backbone"));
+    let args = "fit --backbone tiny.onnx --input-size 24 --data f.safetensors --out model";
+    assert!(failure(&bench.run(args)).contains("preprocessed"));
+    let whole = std::fs::read(bench.path("f.safetensors")).unwrap();
+    for cut in [0, 7, 8, 100, whole.len() / 2, whole.len() - 1] {
+        std::fs::write(bench.path("cut.safetensors"), &whole[..cut]).unwrap();
+        let why = bench.fit_refused("cut.safetensors", "");
+        assert!(why.contains("cut.safetensors"), "cut at {cut}: {why}");
+    }
+}
+
+#[test]
+fn cifar_binary_batches_are_read() {
+    let bench = Bench::new();
+    let mut records = Vec::new();
+    for i in 0..100u64 {
+        let picture = picture(i, [32, 32]);
+        records.push((i % 2) as u8);
+        for channel in 0..3 {
+            records.extend(picture.pixels.iter().skip(channel).step_by(3));
+        }
+    }
+    let folder: &Path = &bench.path("cifar");
+    std::fs::create_dir(folder).unwrap();
+    std::fs::write(folder.join("data_batch_1.bin"), &records).unwrap();
+    std::fs::write(folder.join("test_batch.bin"), &records[..3073]).unwrap();
+    std::fs::write(folder.join("batches.meta.txt"), "airplane\nautomobile\nbird\n").unwrap();
+    let said = success(&bench.run("features --backbone tiny.onnx --data cifar --out f.safetensors"));
+    assert!(said.contains("100 pictures") && said.contains("2 classes"), "{said}");
+    // The same pictures as files give the same features.
+    for i in 0..100 {
+        let class = ["airplane", "automobile"][i as usize % 2];
+        bench.picture(&format!("files/{class}/data_batch_1-{i:05}.png"), &picture(i, [32, 32]));
+    }
+    success(&bench.run("features --backbone tiny.onnx --data files --out g.safetensors"));
+    success(&bench.run(
+        "fit --backbone tiny.onnx --data f.safetensors --calibration g.safetensors --out model",
+    ));
+}
