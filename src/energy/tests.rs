@@ -59,6 +59,44 @@ fn each_head_gives_its_textbook_value() {
     assert_eq!(scores.energy_q16, (scores.energy * 65536.0).round_ties_even() as i64);
 }
 
+/// The energies of stored models are promised to the last bit: a change here breaks them all.
+#[test]
+fn energies_are_frozen() {
+    const WIDTH: usize = 37;
+    let mut random = crate::random::Random::new(11);
+    let mut draw = |n: usize| -> Vec<f64> { (0..n).map(|_| random.range(-1.0, 1.0)).collect() };
+    let single = |values: Vec<f64>| -> Vec<f32> { values.iter().map(|&x| x as f32).collect() };
+    let mixture = Gmm {
+        normalize: true,
+        width: WIDTH as u32,
+        whitener: draw(WIDTH * (WIDTH + 1) / 2),
+        whitened_means: draw(2 * WIDTH),
+        ..gmm(GmmScore::Mixture)
+    };
+    let rows = single(draw(9 * WIDTH));
+    let near = Knn { normalize: true, k: 4, width: WIDTH as u32, rows };
+    let mut heads = heads();
+    heads.heads[3] = Head::Gmm(mixture.clone());
+    heads.heads[4] = Head::GmmStd(Gmm { score: GmmScore::MinMahalanobis, ..mixture });
+    heads.heads[5] = Head::Knn(near);
+    heads.composition.rule = Rule::LogSumExp(0.7);
+    heads.composition.terms.iter_mut().for_each(|term| term.std = 20.0);
+    let [avg, std, logits] = [WIDTH, WIDTH, 10].map(|n| single(draw(n)));
+    let scores = heads.score(&Features { avg, std, logits }, &mut Scratch::default());
+    let bits: Vec<u64> = scores.heads.iter().map(|e| e.to_bits()).collect();
+    assert_eq!((bits, scores.energy.to_bits()), (FROZEN.to_vec(), FROZEN_ENERGY), "{scores:?}");
+}
+
+const FROZEN: [u64; 6] = [
+    0xbfc9836c92e98a75,
+    0xbfea14ffa0000000,
+    0xc0036c51f82e9627,
+    0x40462dec08c1c0c6,
+    0x402eba2305e8a051,
+    0x402916560c403e17,
+];
+const FROZEN_ENERGY: u64 = 0x400b11a7182b1cd4;
+
 #[test]
 fn logit_heads_survive_large_logits() {
     let features = Features { logits: vec![3e38, -3e38], ..Features::default() };

@@ -26,6 +26,9 @@ pub use table::Table;
 /// components see a uniform sample of at most this many rows.
 pub const SAMPLE_ROWS: usize = 8192;
 
+/// What is done with one row and its label.
+pub type EachRow<'a> = &'a mut dyn FnMut(&[f32], Option<u32>) -> Result<(), FitError>;
+
 /// Feature rows, each with an optional class label.
 pub trait Rows {
     /// Length of every row.
@@ -34,14 +37,11 @@ pub trait Rows {
     /// Calls `each` with every row and its label, in the same order every time. The first error ends
     /// the visit and is returned, whether it is the source's (kind
     /// [`Source`](FitErrorKind::Source)) or `each`'s.
-    fn visit(
-        &self,
-        each: &mut dyn FnMut(&[f32], Option<u32>) -> Result<(), FitError>,
-    ) -> Result<(), FitError>;
+    fn visit(&self, each: EachRow) -> Result<(), FitError>;
 }
 
 /// What is done with one projected row: its index, its numbers, its label.
-type EachRow<'a> = dyn FnMut(u64, &[f64], Option<u32>) -> Result<(), FitError> + 'a;
+type EachProjected<'a> = &'a mut dyn FnMut(u64, &[f64], Option<u32>) -> Result<(), FitError>;
 
 /// Rows as a head sees them: of the right width, finite, in `f64`, L2-normalised if wanted.
 #[derive(Clone, Copy)]
@@ -69,7 +69,7 @@ impl<'a> Projected<'a> {
         self.rows.width()
     }
 
-    fn visit(&self, each: &mut EachRow) -> Result<(), FitError> {
+    fn visit(&self, each: EachProjected) -> Result<(), FitError> {
         let mut projected = Vec::with_capacity(self.width());
         let mut index = 0;
         self.rows.visit(&mut |row, label| {

@@ -3,8 +3,8 @@
 use oddsight::energy::{Composition, Gmm, GmmScore, Head, Heads, Rule, Scratch, Term};
 use oddsight::random::Random;
 use oddsight_train::fit::{
-    Components, FitError, FitErrorKind, GmmOptions, KnnOptions, MixtureOptions, Rows, SAMPLE_ROWS,
-    Table, fit_gmm, fit_knn, fit_mixture,
+    Components, EachRow, FitError, FitErrorKind, GmmOptions, KnnOptions, MixtureOptions, Rows,
+    SAMPLE_ROWS, Table, fit_gmm, fit_knn, fit_mixture,
 };
 
 /// Roughly normal: the sum of twelve uniform numbers.
@@ -155,10 +155,7 @@ impl Rows for Torn {
         2
     }
 
-    fn visit(
-        &self,
-        each: &mut dyn FnMut(&[f32], Option<u32>) -> Result<(), FitError>,
-    ) -> Result<(), FitError> {
+    fn visit(&self, each: EachRow) -> Result<(), FitError> {
         each(&[1.0, 2.0], Some(0))?;
         each(&[2.0, 1.0], Some(0))?;
         Err(FitError::new(FitErrorKind::Source, "features.bin: truncated".to_string()))

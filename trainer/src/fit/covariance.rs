@@ -1,6 +1,6 @@
 //! Covariances: their accumulation, and the triangular factor that whitens with them.
 
-use nalgebra::DMatrix;
+use nalgebra::{DMatrix, DMatrixView};
 
 use super::{FitError, FitErrorKind};
 
@@ -13,32 +13,47 @@ const LEAST_PIVOT: f64 = 1e-12;
 /// Ridges that are tried, as powers of ten of the mean variance.
 const RIDGE_POWERS: std::ops::RangeInclusive<i32> = -10..=0;
 
+/// Up to [`BLOCK_ROWS`] rows relative to a centre, one per column.
+pub(super) struct Block {
+    columns: DMatrix<f64>,
+    filled: usize,
+}
+
+impl Block {
+    pub(super) fn new(width: usize) -> Block {
+        Block { columns: DMatrix::zeros(width, BLOCK_ROWS), filled: 0 }
+    }
+
+    /// Adds `row − centre` to a block that is not full, and says whether it is now.
+    pub(super) fn push(&mut self, row: &[f64], centre: &[f64]) -> bool {
+        let mut column = self.columns.column_mut(self.filled);
+        column.iter_mut().zip(row.iter().zip(centre)).for_each(|(out, (x, c))| *out = x - c);
+        self.filled += 1;
+        self.filled == BLOCK_ROWS
+    }
+
+    /// The rows so far; the block is empty afterwards.
+    pub(super) fn take(&mut self) -> DMatrixView<'_, f64> {
+        self.columns.columns(0, std::mem::take(&mut self.filled))
+    }
+}
+
 /// Sum of outer products of residuals.
 pub(super) struct Scatter {
     sum: DMatrix<f64>,
-    /// One residual per column.
-    block: DMatrix<f64>,
-    filled: usize,
+    block: Block,
     count: u64,
 }
 
 impl Scatter {
     pub(super) fn new(width: usize) -> Scatter {
-        Scatter {
-            sum: DMatrix::zeros(width, width),
-            block: DMatrix::zeros(width, BLOCK_ROWS),
-            filled: 0,
-            count: 0,
-        }
+        Scatter { sum: DMatrix::zeros(width, width), block: Block::new(width), count: 0 }
     }
 
     /// Adds `row − mean`.
     pub(super) fn push(&mut self, row: &[f64], mean: &[f64]) {
-        let mut residual = self.block.column_mut(self.filled);
-        residual.iter_mut().zip(row.iter().zip(mean)).for_each(|(r, (x, m))| *r = x - m);
-        self.filled += 1;
         self.count += 1;
-        if self.filled == BLOCK_ROWS {
+        if self.block.push(row, mean) {
             self.flush();
         }
     }
@@ -50,9 +65,8 @@ impl Scatter {
     }
 
     fn flush(&mut self) {
-        let block = self.block.columns(0, self.filled);
+        let block = self.block.take();
         self.sum.gemm(1.0, &block, &block.transpose(), 1.0);
-        self.filled = 0;
     }
 }
 

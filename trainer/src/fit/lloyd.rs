@@ -5,7 +5,7 @@ use oddsight::random::Random;
 use super::Table;
 
 /// Lloyd's algorithm ends when no row changes its cluster, or after so many rounds.
-const ROUNDS: usize = 100;
+const ROUNDS: usize = 30;
 
 /// A partition of rows.
 pub(super) struct Clusters {

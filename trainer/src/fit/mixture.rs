@@ -6,20 +6,20 @@
 //! all components, and its mean over the rows is `tr(S⁻¹T) = D + Σ π_c μ_cᵀ S⁻¹ μ_c`. So a row costs
 //! K·D: its scores are `μ_cᵀ S⁻¹ z − ½ μ_cᵀ S⁻¹ μ_c + log π_c`, as in linear discriminant analysis.
 
-use nalgebra::{DMatrix, DVector};
+use nalgebra::{DMatrix, DMatrixView, DVector};
 use oddsight::energy::{Gmm, GmmScore};
 use oddsight::random::Random;
 
 use super::class::{GmmOptions, assemble};
-use super::covariance::{Factor, Scatter, raised};
+use super::covariance::{Block, Factor, Scatter, raised};
 use super::lloyd::{Clusters, cluster};
 use super::table::reservoir;
 use super::{FitError, FitErrorKind, Projected, Rows, SAMPLE_ROWS, Table, same};
 
 /// EM ends when the mean log-likelihood of a row grows by less than this (nats) …
-const LEAST_GAIN: f64 = 1e-5;
+const LEAST_GAIN: f64 = 1e-3;
 /// … or after this many iterations.
-const ITERATIONS: usize = 200;
+const ITERATIONS: usize = 100;
 /// A component that explains less than one row in all is dropped.
 const LEAST_ROWS: f64 = 1.0;
 /// Numbers of components that are compared when none is given.
@@ -213,10 +213,12 @@ impl Statistics {
         Statistics { rows: vec![0.0; components], sums: DMatrix::zeros(width, components) }
     }
 
-    fn add(&mut self, component: usize, share: f64, relative: &[f64]) {
-        self.rows[component] += share;
-        let mut sum = self.sums.column_mut(component);
-        sum.iter_mut().zip(relative).for_each(|(sum, x)| *sum += share * x);
+    /// Adds rows, one per column, of which each component (row of `shares`) explains its share.
+    fn add(&mut self, rows: &DMatrixView<f64>, shares: &DMatrix<f64>) {
+        self.sums.gemm(1.0, rows, &shares.transpose(), 1.0);
+        for (sum, shares) in self.rows.iter_mut().zip(shares.row_iter()) {
+            *sum += shares.sum();
+        }
     }
 
     /// Each row belongs to its cluster alone.
@@ -226,10 +228,11 @@ impl Statistics {
         clusters: &Clusters,
     ) -> Result<Statistics, FitError> {
         let mut statistics = Statistics::new(rows.width(), clusters.count);
-        let mut relative = vec![0.0; rows.width()];
         rows.visit(&mut |index, row, _| {
-            subtract(row, centre, &mut relative);
-            statistics.add(clusters.assignment[index as usize], 1.0, &relative);
+            let cluster = clusters.assignment[index as usize];
+            statistics.rows[cluster] += 1.0;
+            let mut sum = statistics.sums.column_mut(cluster);
+            sum.iter_mut().zip(row.iter().zip(centre.iter())).for_each(|(s, (x, c))| *s += x - c);
             Ok(())
         })?;
         Ok(statistics)
@@ -255,7 +258,7 @@ struct Density {
     /// μ_c, one per column.
     means: DMatrix<f64>,
     factor: Factor,
-    /// S⁻¹ μ_c, one per column.
+    /// S⁻¹ μ_c, one per row.
     directions: DMatrix<f64>,
     /// `log π_c − ½ μ_cᵀ S⁻¹ μ_c`
     offsets: Vec<f64>,
@@ -295,8 +298,24 @@ impl Density {
             weights,
             means,
             factor,
-            directions,
+            directions: directions.transpose(),
         })
+    }
+
+    /// Adds what each component explains of rows (one per column, relative to the centre), and
+    /// returns the sum of their `log Σ_c exp(score_c)`.
+    fn explain(&self, rows: &DMatrixView<f64>, statistics: &mut Statistics) -> f64 {
+        let mut scores = &self.directions * rows;
+        let mut sum = 0.0;
+        for mut column in scores.column_iter_mut() {
+            column.iter_mut().zip(&self.offsets).for_each(|(score, offset)| *score += offset);
+            let largest = column.max();
+            let log_total = largest + column.iter().map(|s| (s - largest).exp()).sum::<f64>().ln();
+            column.iter_mut().for_each(|score| *score = (*score - log_total).exp());
+            sum += log_total;
+        }
+        statistics.add(rows, &scores);
+        sum
     }
 
     /// BIC with K·D means, K − 1 weights and D(D+1)/2 covariances as free parameters.
@@ -337,30 +356,16 @@ fn expect(
     centre: &DVector<f64>,
     density: &Density,
 ) -> Result<(Statistics, f64), FitError> {
-    let components = density.weights.len();
-    let mut statistics = Statistics::new(rows.width(), components);
-    let mut relative = vec![0.0; rows.width()];
-    let mut scores = vec![0.0; components];
+    let mut statistics = Statistics::new(rows.width(), density.weights.len());
+    let mut block = Block::new(rows.width());
     let (mut sum, mut count) = (0.0, 0u64);
     rows.visit(&mut |_, row, _| {
-        subtract(row, centre, &mut relative);
-        for (c, direction) in density.directions.column_iter().enumerate() {
-            let linear: f64 = direction.iter().zip(&relative).map(|(d, x)| d * x).sum();
-            scores[c] = linear + density.offsets[c];
-        }
-        let largest = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-        let total: f64 = scores.iter().map(|score| (score - largest).exp()).sum();
-        let log_total = largest + total.ln();
-        for (c, score) in scores.iter().enumerate() {
-            statistics.add(c, (score - log_total).exp(), &relative);
-        }
-        sum += log_total;
         count += 1;
+        if block.push(row, centre.as_slice()) {
+            sum += density.explain(&block.take(), &mut statistics);
+        }
         Ok(())
     })?;
+    sum += density.explain(&block.take(), &mut statistics);
     Ok((statistics, sum / count.max(1) as f64))
-}
-
-fn subtract(row: &[f64], centre: &DVector<f64>, out: &mut [f64]) {
-    out.iter_mut().zip(row.iter().zip(centre.iter())).for_each(|(out, (x, c))| *out = x - c);
 }

@@ -2,7 +2,7 @@
 
 use oddsight::random::Random;
 
-use super::{FitError, FitErrorKind, Projected, Rows};
+use super::{EachRow, FitError, FitErrorKind, Projected, Rows};
 
 /// Feature rows in memory.
 #[derive(Clone, Debug, PartialEq)]
@@ -55,10 +55,7 @@ impl Rows for Table {
         self.width
     }
 
-    fn visit(
-        &self,
-        each: &mut dyn FnMut(&[f32], Option<u32>) -> Result<(), FitError>,
-    ) -> Result<(), FitError> {
+    fn visit(&self, each: EachRow) -> Result<(), FitError> {
         (0..self.len()).try_for_each(|i| each(self.row(i), self.labels[i]))
     }
 }
