@@ -237,9 +237,6 @@ fn mixture(args: &FitArgs, rows: &TapRows, file: &FeatureFile) -> Result<oddsigh
         ..MixtureOptions::default()
     };
     let fitted = fit_mixture(rows, &options)?;
-    for candidate in &fitted.candidates {
-        log::info!("{} components: BIC {:.1}", candidate.components, candidate.bic);
-    }
     Ok(fitted.gmm)
 }
 
@@ -334,5 +331,11 @@ fn summary(args: &FitArgs, model: &Model, keep: &[bool]) {
         model.calibration().threshold_q16(args.alpha) as f64 / 65536.0
     );
     println!("  heads.postcard  {} bytes", blob.to_bytes().len());
+    if args.calibration.is_none() {
+        println!(
+            "  The promise of alpha holds for pictures like the held-out ones. If the backbone was\n  \
+             trained on these pictures, new ones look less normal to it: give --calibration."
+        );
+    }
     println!("try it: oddsight score --model {} PICTURE…", args.out.display());
 }
