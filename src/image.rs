@@ -19,7 +19,8 @@ pub use resize::prepare;
 /// Longest side of a picture that [`decode`] accepts, in pixels.
 pub const MAX_SIDE: u32 = 32_767;
 
-/// Most pixels of a picture that [`decode`] accepts (100 megapixels; 300 MB once decoded).
+/// Most pixels of a picture that [`decode`] accepts: 100 megapixels, which take 300 MB decoded, and
+/// three times that while a progressive JPEG is decoded.
 pub const MAX_PIXELS: u64 = 100_000_000;
 
 /// An 8-bit RGB picture: `pixels[(y * width + x) * 3 + channel]`.
