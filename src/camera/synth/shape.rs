@@ -199,14 +199,17 @@ impl Shape {
         let (mut left, mut right) = (f32::MAX, f32::MIN);
         for prim in &self.add {
             prim.hull(|center, radius| {
-                let x = center.by(axis).x;
-                left = left.min(x - radius);
-                right = right.max(x + radius);
+                // A parabola lies under its chords: straight and bent ends together hold the block.
+                let far = center.x.abs() + radius;
+                let sag = v(0.0, self.bend * far * far);
+                for center in [center, center - sag] {
+                    let x = center.by(axis).x;
+                    left = left.min(x - radius - self.blend);
+                    right = right.max(x + radius + self.blend);
+                }
             });
         }
-        let reach = self.reach();
-        let sag = self.blend + self.bend.abs() * reach * reach;
-        (left - sag, right + sag)
+        (left, right)
     }
 }
 
