@@ -172,10 +172,9 @@ impl Backbone {
 
     /// A state to run frames with; keep one per thread and reuse it.
     pub fn state(&self, normalise: &Normalise) -> Result<State, BackboneError> {
-        let inner = self
-            .plan
-            .spawn()
-            .map_err(|e| BackboneError::new(BackboneErrorKind::Run, "backbone", format!("{e:#}")))?;
+        let inner = self.plan.spawn().map_err(|e| {
+            BackboneError::new(BackboneErrorKind::Run, "backbone", format!("{e:#}"))
+        })?;
         let levels = std::array::from_fn(|c| {
             std::array::from_fn(|v| (v as f32 / 255.0 - normalise.mean[c]) / normalise.std[c])
         });

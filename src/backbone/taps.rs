@@ -227,9 +227,10 @@ impl<'a> Walk<'a> {
             .flat_map(|node| node.output.iter().map(move |name| (name.as_str(), node)))
             .collect();
         let initializers = graph.initializer.iter().map(|t| (t.name.as_str(), t));
-        let constants = graph.node.iter().filter_map(|node| {
-            Some((node.output.first()?.as_str(), constant_tensor(node)?))
-        });
+        let constants = graph
+            .node
+            .iter()
+            .filter_map(|node| Some((node.output.first()?.as_str(), constant_tensor(node)?)));
         Walk { graph, producer, constant: initializers.chain(constants).collect() }
     }
 
@@ -310,7 +311,9 @@ impl<'a> Walk<'a> {
         let attribute = node.attribute.iter().find(|a| a.name == "axes").map(|a| a.ints.clone());
         let axes = attribute.or_else(|| {
             let tensor = read_tensor(self.constant.get(node.input.get(1)?.as_str())?).ok()?;
-            Some(tensor.cast_to::<i64>().ok()?.to_plain_array_view().ok()?.iter().copied().collect())
+            Some(
+                tensor.cast_to::<i64>().ok()?.to_plain_array_view().ok()?.iter().copied().collect(),
+            )
         });
         let mut axes: Vec<i64> = axes.unwrap_or_default();
         axes.iter_mut().filter(|axis| **axis < 0).for_each(|axis| *axis += 4);
@@ -392,7 +395,8 @@ impl<'a> Walk<'a> {
         Some((|| {
             let ((shape, mut values), (_, scales)) = (values?, scales?);
             let zeros = zeros.transpose()?.map_or(vec![0.0; scales.len()], |(_, zeros)| zeros);
-            let axis = attribute_int(node, "axis").unwrap_or(1).rem_euclid(shape.len().max(1) as i64);
+            let axis =
+                attribute_int(node, "axis").unwrap_or(1).rem_euclid(shape.len().max(1) as i64);
             let along = shape.get(axis as usize).copied().unwrap_or(1);
             if zeros.len() != scales.len() || (scales.len() != 1 && scales.len() != along) {
                 let why = format!("node `{}`: its scales do not fit its weight", label(node));

@@ -35,8 +35,7 @@ impl Cifar {
         };
         let Some(first) = batches.first() else { return Ok(None) };
         let fine_names = first.with_file_name("fine_label_names.txt");
-        let is_cifar100 =
-            fine_names.exists() || matches!(stem(first).as_str(), "train" | "test");
+        let is_cifar100 = fine_names.exists() || matches!(stem(first).as_str(), "train" | "test");
         let label_bytes = if is_cifar100 { 2 } else { 1 };
         let record = label_bytes + 3 * PLANE;
         let mut count = 0;
