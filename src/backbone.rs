@@ -152,7 +152,7 @@ impl Backbone {
 
     /// Length of `avg` and of `std`.
     pub fn width(&self) -> usize {
-        self.map.channels
+        self.final_layer.width
     }
 
     /// Length of `logits`.

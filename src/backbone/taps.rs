@@ -57,6 +57,9 @@ pub struct FinalLayer {
 
 type Refusal = (BackboneErrorKind, String);
 
+/// Shape and values of a constant.
+type Floats = (Vec<usize>, Vec<f32>);
+
 pub(super) const NO_INPUT_SIZE: &str = "the graph does not fix its input's height and width; \
      give them with --input-size";
 
@@ -366,7 +369,7 @@ impl<'a> Walk<'a> {
 
     /// A constant as floats with its shape, looking through Identity, Transpose and
     /// DequantizeLinear. `None` when it is not a constant.
-    fn floats(&self, name: &str) -> Option<Result<(Vec<usize>, Vec<f32>), Refusal>> {
+    fn floats(&self, name: &str) -> Option<Result<Floats, Refusal>> {
         if let Some(tensor) = self.constant.get(name) {
             return Some(read_tensor(tensor).and_then(|t| floats_of(tensor, &t)));
         }
@@ -384,7 +387,7 @@ impl<'a> Walk<'a> {
     }
 
     /// `(q − zero point) · scale`, per tensor or along one axis (ONNX DequantizeLinear).
-    fn dequantized(&self, node: &NodeProto) -> Option<Result<(Vec<usize>, Vec<f32>), Refusal>> {
+    fn dequantized(&self, node: &NodeProto) -> Option<Result<Floats, Refusal>> {
         let input = |i: usize| node.input.get(i).filter(|name| !name.is_empty());
         let values = self.floats(input(0)?)?;
         let scales = self.floats(input(1)?)?;
@@ -412,7 +415,7 @@ impl<'a> Walk<'a> {
     }
 }
 
-fn floats_of(proto: &TensorProto, tensor: &Tensor) -> Result<(Vec<usize>, Vec<f32>), Refusal> {
+fn floats_of(proto: &TensorProto, tensor: &Tensor) -> Result<Floats, Refusal> {
     let floats = tensor.cast_to::<f32>().map_err(|e| weights(proto, e))?;
     let view = floats.to_plain_array_view::<f32>().map_err(|e| weights(proto, e))?;
     Ok((tensor.shape().to_vec(), view.iter().copied().collect()))

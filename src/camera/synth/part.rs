@@ -94,7 +94,7 @@ fn ring_of(count: u64, block: impl Fn(V2) -> Prim) -> Vec<Prim> {
 
 /// The tooth of a spur gear that points along `axis`.
 fn tooth(radius: f32, count: u64, axis: V2) -> Prim {
-    let pitch = radius * 6.28 / count as f32;
+    let pitch = radius * std::f32::consts::TAU / count as f32;
     let corner = |along: f32, across: f32| v(along * radius, across * pitch).by(axis);
     let points =
         vec![corner(0.70, -0.29), corner(1.0, -0.15), corner(1.0, 0.15), corner(0.70, 0.29)];

@@ -20,7 +20,7 @@ fn spec(seed: u64) -> SynthSpec {
 #[test]
 fn training_pictures_are_frozen() {
     let found = [(1, 0), (1, 1), (2, 0), (u64::MAX, 5)].map(|(s, i)| crc(&spec(s).draw(i)));
-    assert_eq!(found, [0x24adb422, 0x8998f841, 0x323146c3, 0x7e2b93a8], "{found:#010x?}");
+    assert_eq!(found, [0xeb1e3b27, 0x8998f841, 0xc451c82c, 0xc39caa06], "{found:#010x?}");
 }
 
 /// One frame in the middle of an episode of every kind.
@@ -31,8 +31,8 @@ fn troubles_are_frozen() {
         crc(&show.draw((episode.start + episode.end) / 2))
     });
     let frozen = [
-        0xe32995e5, 0x2cb5d1ec, 0xff4d89f7, 0xf37f4c9c, 0x568b8107, 0xe3d9688d, 0x45f370e3,
-        0xe6910ad3, 0xb220952a, 0xe3fae3f2, 0x8b1c7f53, 0x1082a874, 0x3ab740c6, 0x55f95f68,
+        0xe32995e5, 0x2cb5d1ec, 0xff4d89f7, 0xc4c25da6, 0x568b8107, 0xe3d9688d, 0x45f370e3,
+        0x729f50f5, 0x78391e50, 0xe3fae3f2, 0xcfce92ab, 0x1082a874, 0x3ab740c6, 0x9efef886,
         0x0148275d,
     ];
     assert_eq!(found, frozen, "{found:#010x?}");

@@ -261,7 +261,7 @@ fn compose(
         .map(|id| {
             let index = unit.heads.iter().position(|head| head.id() == *id);
             let index = index.context("a composed head is fitted")?;
-            Ok(moments[index].term(index as u32).with_context(|| format!("head {id}"))?)
+            moments[index].term(index as u32).with_context(|| format!("head {id}"))
         })
         .collect::<Result<_>>()?;
     Ok(Heads { heads: unit.heads, composition: Composition { rule, terms } })

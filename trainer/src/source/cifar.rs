@@ -42,7 +42,7 @@ impl Cifar {
         for batch in &batches {
             let length =
                 batch.metadata().with_context(|| batch.display().to_string())?.len() as usize;
-            if length == 0 || length % record != 0 {
+            if length == 0 || !length.is_multiple_of(record) {
                 bail!(
                     "{}: {length} bytes are no whole number of {record}-byte CIFAR records; \
                      the file is truncated or not a CIFAR binary batch",
