@@ -1,6 +1,6 @@
 //! A frozen convolutional network: from an RGB picture to features.
 //!
-//! tract owns the graph, the shapes and the plan. The taps are found by structure ([`taps`]): the
+//! tract owns the graph, the shapes and the plan. The taps are found by structure: the
 //! *map* is the input of the global average pool that feeds the final layer, *avg* and *std* are
 //! its spatial mean and unbiased standard deviation, *logits* the output of the final layer.
 
