@@ -1,6 +1,6 @@
 //! A frozen convolutional network: from an RGB picture to features.
 //!
-//! tract owns the graph, the shapes and the plan. The taps are found by structure ([`taps`]): the
+//! tract owns the graph, the shapes and the plan. The taps are found by structure: the
 //! *map* is the input of the global average pool that feeds the final layer, *avg* and *std* are
 //! its spatial mean and unbiased standard deviation, *logits* the output of the final layer.
 
@@ -152,7 +152,7 @@ impl Backbone {
 
     /// Length of `avg` and of `std`.
     pub fn width(&self) -> usize {
-        self.map.channels
+        self.final_layer.width
     }
 
     /// Length of `logits`.
@@ -172,10 +172,9 @@ impl Backbone {
 
     /// A state to run frames with; keep one per thread and reuse it.
     pub fn state(&self, normalise: &Normalise) -> Result<State, BackboneError> {
-        let inner = self
-            .plan
-            .spawn()
-            .map_err(|e| BackboneError::new(BackboneErrorKind::Run, "backbone", format!("{e:#}")))?;
+        let inner = self.plan.spawn().map_err(|e| {
+            BackboneError::new(BackboneErrorKind::Run, "backbone", format!("{e:#}"))
+        })?;
         let levels = std::array::from_fn(|c| {
             std::array::from_fn(|v| (v as f32 / 255.0 - normalise.mean[c]) / normalise.std[c])
         });

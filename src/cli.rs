@@ -13,9 +13,7 @@ fn verdict_json(name: &str, verdict: &Verdict) -> Map<String, Value> {
     let heads: Map<String, Value> = verdict
         .heads
         .iter()
-        .map(|head| {
-            (head.id.to_string(), json!({ "energy": head.energy, "share": head.share }))
-        })
+        .map(|head| (head.id.to_string(), json!({ "energy": head.energy, "share": head.share })))
         .collect();
     let Value::Object(object) = json!({
         "name": name,

@@ -58,11 +58,7 @@ impl Model {
 
     /// Puts the parts together and checks that they belong together; `path` stands for the heads in
     /// errors. The self-test is not run.
-    pub fn assemble(
-        backbone: Backbone,
-        blob: HeadsBlob,
-        path: &Path,
-    ) -> Result<Model, ModelError> {
+    pub fn assemble(backbone: Backbone, blob: HeadsBlob, path: &Path) -> Result<Model, ModelError> {
         let refuse = |kind, why: String| ModelError::new(kind, path, why);
         if blob.backbone_sha256 != backbone.digest() {
             let why = format!(
@@ -92,11 +88,10 @@ impl Model {
 
     /// A scorer with a state of its own; keep one per thread.
     pub fn scorer(&self) -> Result<Scorer, ModelError> {
-        let state = self
-            .parts
-            .backbone
-            .state(&self.blob().normalise)
-            .map_err(|e| ModelError::new(ModelErrorKind::Backbone, Path::new(BACKBONE_FILE), e))?;
+        let state =
+            self.parts.backbone.state(&self.blob().normalise).map_err(|e| {
+                ModelError::new(ModelErrorKind::Backbone, Path::new(BACKBONE_FILE), e)
+            })?;
         let alpha = self.parts.alpha;
         Ok(Scorer { parts: self.parts.clone(), state, scratch: Scratch::default(), alpha })
     }

@@ -31,7 +31,8 @@ fn every_spelling_of_the_tail_gives_the_same_features() {
     let legacy = features(Tail::Legacy);
     for tail in [Tail::ReduceMeanAttribute, Tail::ReduceMeanInput, Tail::AveragePool] {
         let other = features(tail);
-        let pairs = legacy.avg.iter().zip(&other.avg).chain(legacy.logits.iter().zip(&other.logits));
+        let pairs =
+            legacy.avg.iter().zip(&other.avg).chain(legacy.logits.iter().zip(&other.logits));
         for (a, b) in pairs {
             assert!((a - b).abs() < 1e-5, "{tail:?}: {a} and {b}");
         }

@@ -90,7 +90,8 @@ fn refused_with(change: impl FnOnce(&mut HeadsBlob)) -> ModelError {
 
 #[test]
 fn an_intact_file_of_nonsense_is_refused() {
-    let changes: [(&str, fn(&mut HeadsBlob)); 8] = [
+    type Change = fn(&mut HeadsBlob);
+    let changes: [(&str, Change); 8] = [
         ("calibration", |b| b.calibration_q16.clear()),
         ("calibration", |b| b.calibration_q16[3] = i64::MAX),
         ("alpha", |b| b.alpha = 0.001),

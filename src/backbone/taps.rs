@@ -57,6 +57,9 @@ pub struct FinalLayer {
 
 type Refusal = (BackboneErrorKind, String);
 
+/// Shape and values of a constant.
+type Floats = (Vec<usize>, Vec<f32>);
+
 pub(super) const NO_INPUT_SIZE: &str = "the graph does not fix its input's height and width; \
      give them with --input-size";
 
@@ -227,9 +230,10 @@ impl<'a> Walk<'a> {
             .flat_map(|node| node.output.iter().map(move |name| (name.as_str(), node)))
             .collect();
         let initializers = graph.initializer.iter().map(|t| (t.name.as_str(), t));
-        let constants = graph.node.iter().filter_map(|node| {
-            Some((node.output.first()?.as_str(), constant_tensor(node)?))
-        });
+        let constants = graph
+            .node
+            .iter()
+            .filter_map(|node| Some((node.output.first()?.as_str(), constant_tensor(node)?)));
         Walk { graph, producer, constant: initializers.chain(constants).collect() }
     }
 
@@ -310,7 +314,9 @@ impl<'a> Walk<'a> {
         let attribute = node.attribute.iter().find(|a| a.name == "axes").map(|a| a.ints.clone());
         let axes = attribute.or_else(|| {
             let tensor = read_tensor(self.constant.get(node.input.get(1)?.as_str())?).ok()?;
-            Some(tensor.cast_to::<i64>().ok()?.to_plain_array_view().ok()?.iter().copied().collect())
+            Some(
+                tensor.cast_to::<i64>().ok()?.to_plain_array_view().ok()?.iter().copied().collect(),
+            )
         });
         let mut axes: Vec<i64> = axes.unwrap_or_default();
         axes.iter_mut().filter(|axis| **axis < 0).for_each(|axis| *axis += 4);
@@ -363,7 +369,7 @@ impl<'a> Walk<'a> {
 
     /// A constant as floats with its shape, looking through Identity, Transpose and
     /// DequantizeLinear. `None` when it is not a constant.
-    fn floats(&self, name: &str) -> Option<Result<(Vec<usize>, Vec<f32>), Refusal>> {
+    fn floats(&self, name: &str) -> Option<Result<Floats, Refusal>> {
         if let Some(tensor) = self.constant.get(name) {
             return Some(read_tensor(tensor).and_then(|t| floats_of(tensor, &t)));
         }
@@ -381,7 +387,7 @@ impl<'a> Walk<'a> {
     }
 
     /// `(q − zero point) · scale`, per tensor or along one axis (ONNX DequantizeLinear).
-    fn dequantized(&self, node: &NodeProto) -> Option<Result<(Vec<usize>, Vec<f32>), Refusal>> {
+    fn dequantized(&self, node: &NodeProto) -> Option<Result<Floats, Refusal>> {
         let input = |i: usize| node.input.get(i).filter(|name| !name.is_empty());
         let values = self.floats(input(0)?)?;
         let scales = self.floats(input(1)?)?;
@@ -392,7 +398,8 @@ impl<'a> Walk<'a> {
         Some((|| {
             let ((shape, mut values), (_, scales)) = (values?, scales?);
             let zeros = zeros.transpose()?.map_or(vec![0.0; scales.len()], |(_, zeros)| zeros);
-            let axis = attribute_int(node, "axis").unwrap_or(1).rem_euclid(shape.len().max(1) as i64);
+            let axis =
+                attribute_int(node, "axis").unwrap_or(1).rem_euclid(shape.len().max(1) as i64);
             let along = shape.get(axis as usize).copied().unwrap_or(1);
             if zeros.len() != scales.len() || (scales.len() != 1 && scales.len() != along) {
                 let why = format!("node `{}`: its scales do not fit its weight", label(node));
@@ -408,7 +415,7 @@ impl<'a> Walk<'a> {
     }
 }
 
-fn floats_of(proto: &TensorProto, tensor: &Tensor) -> Result<(Vec<usize>, Vec<f32>), Refusal> {
+fn floats_of(proto: &TensorProto, tensor: &Tensor) -> Result<Floats, Refusal> {
     let floats = tensor.cast_to::<f32>().map_err(|e| weights(proto, e))?;
     let view = floats.to_plain_array_view::<f32>().map_err(|e| weights(proto, e))?;
     Ok((tensor.shape().to_vec(), view.iter().copied().collect()))

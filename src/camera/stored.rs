@@ -171,7 +171,8 @@ fn read_error(path: &Path, e: io::Error) -> CameraError {
 fn tar_error(path: &Path, e: io::Error) -> CameraError {
     match e.kind() {
         io::ErrorKind::UnexpectedEof => {
-            let why = format!("{}: the archive is cut off in the middle; copy it again", path.display());
+            let why =
+                format!("{}: the archive is cut off in the middle; copy it again", path.display());
             CameraError::new(CameraErrorKind::Truncated, why)
         }
         _ => {
@@ -259,7 +260,7 @@ mod tests {
 
     #[test]
     fn a_tar_gives_its_pictures_in_order() {
-        let long = format!("{}/{}.png", "deep/".repeat(30), "x".repeat(90));
+        let long = format!("{}{}.png", "deep/".repeat(30), "x".repeat(90));
         let found = read_all(&archive(&[
             ("b/2.png", &[7; 700]),
             ("README", b"no picture"),
@@ -268,7 +269,7 @@ mod tests {
         ]))
         .unwrap();
         let names: Vec<&str> = found.iter().map(|e| e.name.as_str()).collect();
-        assert_eq!(names, ["b/2.png", "a/1.JPG", &long.replace("//", "/")]);
+        assert_eq!(names, ["b/2.png", "a/1.JPG", &long]);
         assert_eq!(found[0].bytes, [7; 700]);
     }
 

@@ -29,7 +29,11 @@ pub fn run(args: &InspectArgs) -> Result<()> {
         let model = Model::open(path)?;
         let heads_bytes = size(&path.join(HEADS_FILE))?;
         let backbone_bytes = size(&path.join(BACKBONE_FILE))?;
-        line(&mut text, "model", &format!("{} (all checks and the self-test passed)", path.display()));
+        line(
+            &mut text,
+            "model",
+            &format!("{} (all checks and the self-test passed)", path.display()),
+        );
         backbone(&mut text, model.backbone(), backbone_bytes);
         heads(&mut text, model.blob(), heads_bytes);
         card(&mut text, &path.join(CARD_FILE))?;
@@ -69,13 +73,22 @@ fn backbone(text: &mut String, backbone: &Backbone, bytes: u64) {
     line(
         text,
         "  final layer",
-        &format!("{}: {} features to {} classes", taps.final_node, backbone.width(), backbone.classes()),
+        &format!(
+            "{}: {} features to {} classes",
+            taps.final_node,
+            backbone.width(),
+            backbone.classes()
+        ),
     );
 }
 
 fn heads(text: &mut String, blob: &HeadsBlob, bytes: u64) {
     line(text, "heads", &format!("{}, made by {}", kib(bytes), blob.made_by));
-    line(text, "  fitted for", &format!("backbone with SHA-256 {}…", hex(&blob.backbone_sha256[..8])));
+    line(
+        text,
+        "  fitted for",
+        &format!("backbone with SHA-256 {}…", hex(&blob.backbone_sha256[..8])),
+    );
     let resize = match blob.preprocess.resize {
         Resize::Shorter(side) => format!("shorter side to {side}"),
         Resize::Stretch(width, height) => format!("stretch to {width}×{height}"),
@@ -96,7 +109,8 @@ fn heads(text: &mut String, blob: &HeadsBlob, bytes: u64) {
     };
     line(text, "  composed", &rule);
     for term in &composition.terms {
-        let id = blob.heads.heads.get(term.head as usize).map_or("?".into(), |h| h.id().to_string());
+        let id =
+            blob.heads.heads.get(term.head as usize).map_or("?".into(), |h| h.id().to_string());
         line(text, "", &format!("{id}: mean {:.4}, standard deviation {:.4}", term.mean, term.std));
     }
     calibration(text, blob);
@@ -150,7 +164,10 @@ fn calibration(text: &mut String, blob: &HeadsBlob) {
             calibration.smallest_alpha()
         ),
     );
-    for rate in [0.01, 0.05, 0.1, blob.alpha] {
+    let mut rates = vec![0.01, 0.05, 0.1, blob.alpha];
+    rates.sort_by(f64::total_cmp);
+    rates.dedup();
+    for rate in rates {
         let Ok(alpha) = Alpha::new(rate) else { continue };
         let mark = if rate == blob.alpha { "  (packed)" } else { "" };
         match calibration.threshold_q16(alpha) {
@@ -173,6 +190,12 @@ fn card(text: &mut String, path: &Path) -> Result<()> {
     let Some(entries) = card.as_object() else { return Ok(()) };
     for (key, value) in entries {
         match value {
+            // The table says the same to a person.
+            _ if key == "evaluation" => {}
+            Value::Array(rows) if key == "table" => {
+                line(text, "  measured", "");
+                rows.iter().for_each(|row| line(text, "", &plain(row)));
+            }
             Value::Object(inner) => {
                 line(text, &format!("  {key}"), "");
                 for (key, value) in inner {

@@ -77,7 +77,11 @@ fn score_path(path: &Path, scorer: &mut Scorer, json: bool) -> Result<usize> {
                 say(&name, &scorer.score(&picture)?, json)?;
             }
             Err(e) => {
-                let within = if e.kind() == CameraErrorKind::Picture { path.join("") } else { PathBuf::new() };
+                let within = if e.kind() == CameraErrorKind::Picture {
+                    path.join("")
+                } else {
+                    PathBuf::new()
+                };
                 eprintln!("error: {}{e}", within.display());
                 unread += 1;
             }

@@ -22,10 +22,8 @@ pub fn write(dir: &Path) -> HeadsBlob {
 /// The heads, calibrated with made-up energies.
 pub fn blob(onnx: &[u8]) -> HeadsBlob {
     let backbone = Backbone::from_bytes(onnx, "tiny.onnx", None).unwrap();
-    let terms = vec![
-        Term { head: 0, mean: -0.5, std: 0.25 },
-        Term { head: 2, mean: -1.5, std: 0.5 },
-    ];
+    let terms =
+        vec![Term { head: 0, mean: -0.5, std: 0.25 }, Term { head: 2, mean: -1.5, std: 0.5 }];
     let blob = HeadsBlob {
         made_by: "test".into(),
         backbone_sha256: backbone.digest(),

@@ -89,7 +89,9 @@ impl Net {
                 self.integers("axes", &[-1, -2]);
                 self.node("ReduceMean", &["map", "axes"], "p", &[]);
             }
-            Tail::AveragePool => self.node("AveragePool", &["map"], "p", &[("kernel_shape", &[8, 8])]),
+            Tail::AveragePool => {
+                self.node("AveragePool", &["map"], "p", &[("kernel_shape", &[8, 8])])
+            }
             Tail::NoPool => self.node("Identity", &["map"], "p", &[]),
         }
         if tail == Tail::AveragePool {
@@ -168,8 +170,7 @@ impl Net {
 
 fn transpose(weight: &mut TensorProto, features: usize) {
     let old = std::mem::take(&mut weight.float_data);
-    weight.float_data =
-        (0..old.len()).map(|i| old[i % CLASSES * features + i / CLASSES]).collect();
+    weight.float_data = (0..old.len()).map(|i| old[i % CLASSES * features + i / CLASSES]).collect();
     weight.dims.reverse();
 }
 

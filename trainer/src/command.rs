@@ -54,8 +54,7 @@ impl BackboneArgs {
         };
         let normalise = match (&self.mean, &self.std) {
             (Some(mean), Some(std)) => Normalise { mean: triple(mean)?, std: triple(std)? },
-            _ => stored
-                .map_or(Normalise::usual_for(crop[0].max(crop[1])), |input| input.normalise),
+            _ => stored.map_or(Normalise::usual_for(crop[0].max(crop[1])), |input| input.normalise),
         };
         ensure!(normalise.is_valid(), "--mean and --std must be finite, and --std positive");
         let preprocess = Preprocess { resize, crop };
@@ -64,7 +63,10 @@ impl BackboneArgs {
 }
 
 fn triple(values: &[f32]) -> Result<[f32; 3]> {
-    values.try_into().ok().with_context(|| format!("{values:?} is not three numbers, one per channel"))
+    values
+        .try_into()
+        .ok()
+        .with_context(|| format!("{values:?} is not three numbers, one per channel"))
 }
 
 fn parse_size(text: &str) -> Result<[u32; 2], String> {
@@ -97,7 +99,12 @@ impl WorkArgs {
 }
 
 /// Refuses a feature file that another backbone made.
-fn check_features(file: &FeatureFile, text: &str, backbone: &Backbone, input: &Input) -> Result<()> {
+fn check_features(
+    file: &FeatureFile,
+    text: &str,
+    backbone: &Backbone,
+    input: &Input,
+) -> Result<()> {
     ensure!(
         (file.width(), file.classes()) == (backbone.width(), backbone.classes()),
         "{text}: rows of {} features and {} logits, but the backbone gives {} and {}; extract it \

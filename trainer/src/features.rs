@@ -14,8 +14,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, bail, ensure};
 use oddsight::backbone::{Features, Normalise};
 use oddsight::image::Preprocess;
-use safetensors::tensor::{Metadata, TensorInfo};
 use safetensors::Dtype;
+use safetensors::tensor::{Metadata, TensorInfo};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, json};
 
@@ -87,7 +87,10 @@ impl FeatureFile {
         file.take(header_bytes).read_to_end(&mut header).with_context(named)?;
         // This checks that the tensors lie without gaps and are as long as their shapes.
         let metadata: Metadata = serde_json::from_slice(&header).map_err(|e| {
-            anyhow::anyhow!("{}: not a feature file ({e}); make it with `oddsight-train features`", path.display())
+            anyhow::anyhow!(
+                "{}: not a feature file ({e}); make it with `oddsight-train features`",
+                path.display()
+            )
         })?;
         FeatureFile::check(path, bytes - 8 - header_bytes, 8 + header_bytes, &metadata)
     }
@@ -112,7 +115,10 @@ impl FeatureFile {
             "{named}: `avg`, `std` and `logits` do not have the same rows and widths"
         );
         let wanted = metadata.data_len() as u64;
-        ensure!(held == wanted, "{named}: {held} bytes of data, but {wanted} are wanted; copy it again");
+        ensure!(
+            held == wanted,
+            "{named}: {held} bytes of data, but {wanted} are wanted; copy it again"
+        );
         let text = |key: &str| metadata.metadata().as_ref().and_then(|m| m.get(key));
         let labels = match metadata.info("label") {
             Some(info) => Some(read_labels(path, data_at, info, text("classes"))?),
@@ -204,13 +210,18 @@ fn read_labels(
             u32::try_from(u64::from_le_bytes(wide)).ok().filter(|label| *label < 1 << 20)
         })
         .collect();
-    let labels = labels.with_context(|| format!("{named}: `label` holds negative or huge values"))?;
+    let labels =
+        labels.with_context(|| format!("{named}: `label` holds negative or huge values"))?;
     let most = labels.iter().max().map_or(0, |most| *most as usize + 1);
     let classes = match names {
         Some(names) => names.lines().map(String::from).collect(),
         None => (0..most).map(|label| label.to_string()).collect::<Vec<_>>(),
     };
-    ensure!(classes.len() >= most, "{named}: labels go up to {most}, but {} classes are named", classes.len());
+    ensure!(
+        classes.len() >= most,
+        "{named}: labels go up to {most}, but {} classes are named",
+        classes.len()
+    );
     Ok(Labels { classes, labels })
 }
 
@@ -292,7 +303,13 @@ impl FeatureWriter {
             Ok(BufWriter::new(file))
         };
         let spools = [spool()?, spool()?, spool()?];
-        Ok(FeatureWriter { folder: folder.to_path_buf(), spools, names: Vec::new(), width, classes })
+        Ok(FeatureWriter {
+            folder: folder.to_path_buf(),
+            spools,
+            names: Vec::new(),
+            width,
+            classes,
+        })
     }
 
     /// Appends one picture.
@@ -360,7 +377,8 @@ impl FeatureWriter {
             out.write_all(&i64::from(*label).to_le_bytes())?;
         }
         for spool in self.spools {
-            let mut spool = spool.into_inner().map_err(|e| e.into_error()).context("writing features")?;
+            let mut spool =
+                spool.into_inner().map_err(|e| e.into_error()).context("writing features")?;
             spool.rewind()?;
             std::io::copy(&mut spool, &mut out)?;
         }

@@ -50,7 +50,9 @@ impl Labeller {
         }
         let parts: Vec<Vec<&str>> = self.folders.iter().map(|f| split(f)).collect();
         let shared = (0..)
-            .take_while(|&i| parts[0].get(i).is_some_and(|first| parts.iter().all(|p| p.get(i) == Some(first))))
+            .take_while(|&i| {
+                parts[0].get(i).is_some_and(|first| parts.iter().all(|p| p.get(i) == Some(first)))
+            })
             .count();
         let classes: Option<Vec<&str>> = parts.iter().map(|p| p.get(shared).copied()).collect();
         let Some(class_of_folder) = classes else {

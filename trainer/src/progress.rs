@@ -24,10 +24,9 @@ impl Progress {
         let what = what.into();
         let bar = std::io::stderr().is_terminal().then(|| {
             let (bar, template) = match total {
-                Some(total) => (
-                    ProgressBar::new(total),
-                    "{msg} {wide_bar} {pos}/{len}  {per_sec}  {eta} left",
-                ),
+                Some(total) => {
+                    (ProgressBar::new(total), "{msg} {wide_bar} {pos}/{len}  {per_sec}  {eta} left")
+                }
                 None => (ProgressBar::new_spinner(), "{msg} {spinner} {pos} pictures  {per_sec}"),
             };
             let style = ProgressStyle::with_template(template).expect("the template is valid");

@@ -34,8 +34,10 @@ fn score(
     heads: &Heads,
     scores: &mut Vec<Scores>,
 ) -> Result<()> {
-    let scored: Vec<Scores> =
-        chunk.par_iter().map_init(Scratch::default, |scratch, (_, f)| heads.score(f, scratch)).collect();
+    let scored: Vec<Scores> = chunk
+        .par_iter()
+        .map_init(Scratch::default, |scratch, (_, f)| heads.score(f, scratch))
+        .collect();
     for ((index, _), scores) in chunk.iter().zip(&scored) {
         ensure!(
             scores.heads.iter().all(|energy| energy.is_finite()),

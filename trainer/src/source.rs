@@ -84,7 +84,9 @@ impl Pictures {
         if let Some(cifar) = Cifar::open(path)? {
             return Ok(Pictures::Cifar(cifar));
         }
-        if path.is_file() && image::decode(&std::fs::read(path).with_context(|| text.to_string())?).is_ok() {
+        if path.is_file()
+            && image::decode(&std::fs::read(path).with_context(|| text.to_string())?).is_ok()
+        {
             bail!("{text}: a single picture; a source is a folder of pictures or a .tar of them");
         }
         Ok(Pictures::Stored(Stored::open(path)?))
@@ -103,10 +105,9 @@ impl Pictures {
     pub fn next_raw(&mut self) -> Option<Result<Result<Raw, Unreadable>>> {
         match self {
             Pictures::Stored(stored) => Some(match stored.next_encoded()? {
-                Ok(encoded) => Ok(Ok(Raw {
-                    name: encoded.name,
-                    content: Content::Encoded(encoded.bytes),
-                })),
+                Ok(encoded) => {
+                    Ok(Ok(Raw { name: encoded.name, content: Content::Encoded(encoded.bytes) }))
+                }
                 Err(e) if e.kind() == CameraErrorKind::Picture => {
                     Ok(Err(Unreadable { why: e.to_string() }))
                 }

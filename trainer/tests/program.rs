@@ -113,9 +113,12 @@ fn the_heads_depend_on_the_pictures_only() {
     std::fs::write(bench.path("data.tar"), sorted_tar(&bench)).unwrap();
     success(&bench.run("features --backbone tiny.onnx --data data --out data.safetensors"));
     let mut seen = Vec::new();
-    for (data, more) in
-        [("data", "--threads 1"), ("data", "--threads 3"), ("data.tar", ""), ("data.safetensors", "")]
-    {
+    for (data, more) in [
+        ("data", "--threads 1"),
+        ("data", "--threads 3"),
+        ("data.tar", ""),
+        ("data.safetensors", ""),
+    ] {
         success(&bench.fit(data, &format!("{ALL_HEADS} --seed 5 {more}")));
         seen.push(std::fs::read(bench.path("model/heads.postcard")).unwrap());
     }
@@ -293,7 +296,8 @@ fn cifar_binary_batches_are_read() {
     std::fs::write(folder.join("data_batch_1.bin"), &records).unwrap();
     std::fs::write(folder.join("test_batch.bin"), &records[..3073]).unwrap();
     std::fs::write(folder.join("batches.meta.txt"), "airplane\nautomobile\nbird\n").unwrap();
-    let said = success(&bench.run("features --backbone tiny.onnx --data cifar --out f.safetensors"));
+    let said =
+        success(&bench.run("features --backbone tiny.onnx --data cifar --out f.safetensors"));
     assert!(said.contains("100 pictures") && said.contains("2 classes"), "{said}");
     // The same pictures as files give the same features.
     for i in 0..100 {

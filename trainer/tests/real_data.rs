@@ -6,8 +6,8 @@
 use std::path::{Path, PathBuf};
 
 use oddsight::backbone::{Backbone, Normalise};
-use oddsight::camera::stored::{Stored, StoredCamera};
 use oddsight::camera::FrameSource as _;
+use oddsight::camera::stored::{Stored, StoredCamera};
 use oddsight_train::features::FeatureFile;
 
 fn shared(name: &str) -> Option<PathBuf> {
@@ -37,7 +37,8 @@ fn features_of_real_pictures_are_those_of_pytorch() {
         .visit(|index, wanted| {
             let frame = camera.next_frame().unwrap().unwrap();
             let got = state.run(&frame.picture).unwrap();
-            let rows = [(&got.avg, &wanted.avg), (&got.std, &wanted.std), (&got.logits, &wanted.logits)];
+            let rows =
+                [(&got.avg, &wanted.avg), (&got.std, &wanted.std), (&got.logits, &wanted.logits)];
             for (got, wanted) in rows {
                 for (a, b) in got.iter().zip(wanted) {
                     assert!((a - b).abs() <= 1e-4 + 1e-3 * b.abs(), "picture {index}: {a}, {b}");

@@ -58,9 +58,8 @@ pub fn spool(
     folder: &Path,
 ) -> Result<(tempfile::NamedTempFile, usize)> {
     let mut writer = FeatureWriter::new(folder, backbone.width(), backbone.classes())?;
-    let summary = extract(text, backbone, input, options, |name, features| {
-        writer.push(name, features)
-    })?;
+    let summary =
+        extract(text, backbone, input, options, |name, features| writer.push(name, features))?;
     let labels = match summary.labels {
         Ok(labels) => labels,
         Err(mixed) => bail!(

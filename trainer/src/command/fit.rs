@@ -95,7 +95,9 @@ pub fn run(args: &FitArgs) -> Result<()> {
     let heads = fit_heads(args, &data.file, &keep)?;
     let heads = pool.install(|| compose(heads, rule, &composed, &data.file, &keep))?;
     let calibration = match &other {
-        Some(other) => pool.install(|| energies(&other.file, &heads, &vec![true; other.file.len()])),
+        Some(other) => {
+            pool.install(|| energies(&other.file, &heads, &vec![true; other.file.len()]))
+        }
         None => {
             let held_out: Vec<bool> = keep.iter().map(|keep| !keep).collect();
             pool.install(|| energies(&data.file, &heads, &held_out))
@@ -174,8 +176,7 @@ fn load(
         check_features(&file, text, backbone, input)?;
         return Ok(Loaded { file, _spool: None, unreadable: 0 });
     }
-    let (spool, unreadable) =
-        features::spool(text, backbone, input, options, &pack::parent(out)?)?;
+    let (spool, unreadable) = features::spool(text, backbone, input, options, &pack::parent(out)?)?;
     let file = FeatureFile::open(spool.path())?;
     Ok(Loaded { file, _spool: Some(spool), unreadable })
 }
@@ -260,7 +261,7 @@ fn compose(
         .map(|id| {
             let index = unit.heads.iter().position(|head| head.id() == *id);
             let index = index.context("a composed head is fitted")?;
-            Ok(moments[index].term(index as u32).with_context(|| format!("head {id}"))?)
+            moments[index].term(index as u32).with_context(|| format!("head {id}"))
         })
         .collect::<Result<_>>()?;
     Ok(Heads { heads: unit.heads, composition: Composition { rule, terms } })
@@ -297,7 +298,9 @@ fn card(
     };
     let calibration = match (&args.calibration, other) {
         (Some(text), Some(other)) => source(text, other),
-        _ => json!({ "source": "held out of the data", "pictures": keep.iter().filter(|k| !**k).count() }),
+        _ => {
+            json!({ "source": "held out of the data", "pictures": keep.iter().filter(|k| !**k).count() })
+        }
     };
     json!({
         "made_by": blob.made_by,

@@ -35,15 +35,14 @@ impl Cifar {
         };
         let Some(first) = batches.first() else { return Ok(None) };
         let fine_names = first.with_file_name("fine_label_names.txt");
-        let is_cifar100 =
-            fine_names.exists() || matches!(stem(first).as_str(), "train" | "test");
+        let is_cifar100 = fine_names.exists() || matches!(stem(first).as_str(), "train" | "test");
         let label_bytes = if is_cifar100 { 2 } else { 1 };
         let record = label_bytes + 3 * PLANE;
         let mut count = 0;
         for batch in &batches {
             let length =
                 batch.metadata().with_context(|| batch.display().to_string())?.len() as usize;
-            if length == 0 || length % record != 0 {
+            if length == 0 || !length.is_multiple_of(record) {
                 bail!(
                     "{}: {length} bytes are no whole number of {record}-byte CIFAR records; \
                      the file is truncated or not a CIFAR binary batch",
