@@ -67,11 +67,12 @@ impl Stored {
         Ok(Stored::Tar { path: path.to_path_buf(), reader: TarReader { inner: file } })
     }
 
-    /// How many pictures there are, where that is known before reading them.
+    /// How many pictures are left, for a progress bar; a tar's members are counted by its headers.
+    /// `None` for a tar that cannot be read twice or is damaged.
     pub fn count(&self) -> Option<usize> {
         match self {
             Stored::Folder { rest, .. } => Some(rest.len()),
-            Stored::Tar { .. } => None,
+            Stored::Tar { path, .. } => count_members(path).ok().filter(|count| *count > 0),
         }
     }
 
@@ -158,6 +159,19 @@ fn list(dir: &Path, files: &mut Vec<PathBuf>) -> Result<(), CameraError> {
         }
     }
     Ok(())
+}
+
+fn count_members(path: &Path) -> io::Result<usize> {
+    let file = File::open(path)?;
+    if !file.metadata()?.is_file() {
+        return Ok(0);
+    }
+    let mut count = 0;
+    for entry in tar::Archive::new(BufReader::new(file)).entries_with_seek()? {
+        let entry = entry?;
+        count += usize::from(entry.header().entry_type().is_file() && is_picture(&entry.path()?));
+    }
+    Ok(count)
 }
 
 fn read_error(path: &Path, e: io::Error) -> CameraError {
@@ -248,6 +262,17 @@ mod tests {
             builder.append_data(&mut header, name, *bytes).unwrap();
         }
         builder.into_inner().unwrap()
+    }
+
+    #[test]
+    fn a_tar_is_counted_before_it_is_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x.tar");
+        let long = format!("{}1.png", "deep/".repeat(40));
+        fs::write(&path, archive(&[("a.png", &[1; 700]), ("b", &[2]), (&long, &[3])])).unwrap();
+        assert_eq!(Stored::open(&path).unwrap().count(), Some(2));
+        fs::write(&path, [7; 2000]).unwrap();
+        assert_eq!(Stored::open(&path).unwrap().count(), None);
     }
 
     fn read_all(bytes: &[u8]) -> Result<Vec<Encoded>, CameraError> {

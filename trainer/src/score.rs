@@ -10,41 +10,44 @@ use crate::features::FeatureFile;
 /// Rows that are scored together; memory is bounded by them.
 const CHUNK: usize = 1024;
 
-/// Scores the kept rows in their order, on the threads of the current pool.
+/// Scores the kept rows on the threads of the current pool and hands them to `each` in their order.
 ///
 /// Errors when an energy is not finite: such a row cannot be fitted or calibrated with.
-pub fn energies(file: &FeatureFile, heads: &Heads, keep: &[bool]) -> Result<Vec<Scores>> {
-    let mut scores = Vec::new();
+pub fn visit_scores(
+    file: &FeatureFile,
+    heads: &Heads,
+    keep: &[bool],
+    mut each: impl FnMut(&Features, &Scores),
+) -> Result<()> {
     let mut chunk: Vec<(usize, Features)> = Vec::new();
     file.visit(|index, features| {
         if keep[index] {
             chunk.push((index, features.clone()));
         }
         if chunk.len() == CHUNK {
-            score(&mut chunk, heads, &mut scores)?;
+            score(&mut chunk, heads, &mut each)?;
         }
         Ok(())
     })?;
-    score(&mut chunk, heads, &mut scores)?;
-    Ok(scores)
+    score(&mut chunk, heads, &mut each)
 }
 
 fn score(
     chunk: &mut Vec<(usize, Features)>,
     heads: &Heads,
-    scores: &mut Vec<Scores>,
+    each: &mut impl FnMut(&Features, &Scores),
 ) -> Result<()> {
     let scored: Vec<Scores> = chunk
         .par_iter()
-        .map_init(Scratch::default, |scratch, (_, f)| heads.score(f, scratch))
+        .map_init(Scratch::default, |scratch, (_, features)| heads.score(features, scratch))
         .collect();
-    for ((index, _), scores) in chunk.iter().zip(&scored) {
+    for ((index, features), scores) in chunk.iter().zip(&scored) {
         ensure!(
             scores.heads.iter().all(|energy| energy.is_finite()),
             "row {index}: an energy is not finite; its features hold NaN or infinity"
         );
+        each(features, scores);
     }
     chunk.clear();
-    scores.extend(scored);
     Ok(())
 }

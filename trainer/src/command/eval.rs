@@ -15,7 +15,7 @@ use oddsight_train::labels::Labels;
 use oddsight_train::metrics::{self, Scored, Share};
 use oddsight_train::pack;
 use oddsight_train::report::Report;
-use oddsight_train::score::energies;
+use oddsight_train::score::visit_scores;
 use serde_json::Value;
 
 use super::{WorkArgs, check_features};
@@ -116,11 +116,7 @@ fn score(model: &Model, name: &str, text: &str, options: Options) -> Result<Set>
     if FeatureFile::is_named_by(text) {
         let file = FeatureFile::open(Path::new(text))?;
         check_features(&file, text, model.backbone(), &input)?;
-        let scores = energies(&file, heads, &vec![true; file.len()])?;
-        file.visit(|index, features| {
-            push(features, &scores[index]);
-            Ok(())
-        })?;
+        visit_scores(&file, heads, &vec![true; file.len()], push)?;
         set.labels = file.labels().cloned();
         return Ok(set);
     }

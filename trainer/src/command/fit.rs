@@ -15,7 +15,7 @@ use oddsight_train::fit::{
     Components, GmmOptions, KnnOptions, MixtureOptions, Moments, fit_gmm, fit_knn, fit_mixture,
 };
 use oddsight_train::pack;
-use oddsight_train::score::energies;
+use oddsight_train::score::visit_scores;
 use serde_json::{Value, json};
 
 use super::{BackboneArgs, WorkArgs, check_features, features};
@@ -94,16 +94,18 @@ pub fn run(args: &FitArgs) -> Result<()> {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(options.threads.get()).build()?;
     let heads = fit_heads(args, &data.file, &keep)?;
     let heads = pool.install(|| compose(heads, rule, &composed, &data.file, &keep))?;
-    let calibration = match &other {
-        Some(other) => {
-            pool.install(|| energies(&other.file, &heads, &vec![true; other.file.len()]))
-        }
-        None => {
-            let held_out: Vec<bool> = keep.iter().map(|keep| !keep).collect();
-            pool.install(|| energies(&data.file, &heads, &held_out))
-        }
-    }?;
-    let calibration = Calibration::new(calibration.iter().map(|s| s.energy_q16).collect())?;
+    let held_out: Vec<bool> = match &other {
+        Some(other) => vec![true; other.file.len()],
+        None => keep.iter().map(|keep| !keep).collect(),
+    };
+    let mut energies_q16 = Vec::new();
+    let calibration_file = &other.as_ref().unwrap_or(&data).file;
+    pool.install(|| {
+        visit_scores(calibration_file, &heads, &held_out, |_, scores| {
+            energies_q16.push(scores.energy_q16);
+        })
+    })?;
+    let calibration = Calibration::new(energies_q16)?;
     calibration.check(args.alpha)?;
     let blob = HeadsBlob {
         made_by: concat!("oddsight-train ", env!("CARGO_PKG_VERSION")).into(),
@@ -251,11 +253,11 @@ fn compose(
 ) -> Result<Heads> {
     let unit = Heads { heads, composition: Composition { rule: Rule::Sum, terms: Vec::new() } };
     let mut moments = vec![Moments::default(); unit.heads.len()];
-    for scores in energies(file, &unit, keep)? {
-        for (moments, energy) in moments.iter_mut().zip(scores.heads) {
-            moments.push(energy);
+    visit_scores(file, &unit, keep, |_, scores| {
+        for (moments, energy) in moments.iter_mut().zip(&scores.heads) {
+            moments.push(*energy);
         }
-    }
+    })?;
     let terms = composed
         .iter()
         .map(|id| {
