@@ -119,6 +119,21 @@ fn a_self_test_that_differs_is_refused() {
     assert_eq!(huge.kind(), ModelErrorKind::SelfTest);
 }
 
+/// Every format version that was ever written is read for ever.
+#[test]
+fn golden_heads_files_are_read() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/heads-v1.postcard");
+    let golden = HeadsBlob::read(&path).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let today = directory::write(dir.path());
+    assert_eq!(golden.made_by, "test");
+    assert_eq!(golden.heads, today.heads);
+    assert_eq!(golden.calibration_q16, today.calibration_q16);
+    // The stored self-test holds on this machine: open it as a model.
+    std::fs::write(dir.path().join(HEADS_FILE), std::fs::read(path).unwrap()).unwrap();
+    Model::open(dir.path()).unwrap();
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
 
