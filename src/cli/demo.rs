@@ -60,6 +60,7 @@ pub fn run(args: DemoArgs) -> Result<()> {
     if let Some(alpha) = args.alpha {
         scorer.set_alpha(alpha)?;
     }
+    evidence::make_folder(&args.out)?;
     let show = Show::new(args.seed);
     let setting = Setting {
         seed: args.seed,

@@ -58,11 +58,14 @@ pub fn collect(show: &Show, scorecard: &Scorecard) -> Vec<Exhibit> {
     episodes.chain(false_alarms).chain(typical).collect()
 }
 
-/// Writes the frames as PNG files into `dir`, which is made if need be.
+/// Makes the folder for evidence, before anything is worth keeping.
+pub fn make_folder(dir: &Path) -> Result<()> {
+    fs::create_dir_all(dir)
+        .with_context(|| format!("cannot make {}; name another folder with --out", dir.display()))
+}
+
+/// Writes the frames as PNG files into `dir`.
 pub fn save(dir: &Path, seed: u64, exhibits: &[Exhibit]) -> Result<()> {
-    fs::create_dir_all(dir).with_context(|| {
-        format!("cannot make the folder {}; name another with --out", dir.display())
-    })?;
     for Exhibit { frame, reason, title, png } in exhibits {
         let name = match reason {
             Reason::Caught | Reason::Missed => {
