@@ -48,8 +48,8 @@ impl Normalise {
     pub const IMAGENET: Normalise =
         Normalise { mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] };
 
-    /// The statistics that networks of this input side are usually trained with: CIFAR-10 up to
-    /// 64 pixels, ImageNet above.
+    /// The statistics that networks exported for this input side are usually trained with: CIFAR-10
+    /// up to 64 pixels, ImageNet above.
     pub fn usual_for(side: u32) -> Normalise {
         if side <= 64 { Normalise::CIFAR10 } else { Normalise::IMAGENET }
     }
@@ -65,6 +65,7 @@ impl Normalise {
 pub struct Backbone {
     plan: Arc<SimplePlan<TypedFact, Box<dyn TypedOp>>>,
     digest: [u8; 32],
+    exported_for: Option<[u32; 2]>,
     crop: [u32; 2],
     map: MapShape,
     taps: Taps,
@@ -103,11 +104,10 @@ impl Backbone {
             .proto_model_for_read(&mut &bytes[..])
             .map_err(|e| refuse(BackboneErrorKind::NotOnnx, format!("not an ONNX file: {e:#}")))?;
         let (taps, final_layer) = taps::find(&proto).map_err(|(kind, why)| refuse(kind, why))?;
-        let crop = match crop {
-            Some(crop) => crop,
-            None => taps::input_size(&proto)
-                .ok_or_else(|| refuse(BackboneErrorKind::InputSize, taps::NO_INPUT_SIZE.into()))?,
-        };
+        let exported_for = taps::input_size(&proto);
+        let crop = crop
+            .or(exported_for)
+            .ok_or_else(|| refuse(BackboneErrorKind::InputSize, taps::NO_INPUT_SIZE.into()))?;
         if crop.iter().any(|side| !(1..=8192).contains(side)) {
             let why = format!("input size {}×{} is outside 1…8192", crop[0], crop[1]);
             return Err(refuse(BackboneErrorKind::InputSize, why));
@@ -132,7 +132,7 @@ impl Backbone {
         }
         taps.check_pool(map).map_err(|why| refuse(BackboneErrorKind::Taps, why))?;
         let digest = Sha256::digest(bytes).into();
-        Ok(Backbone { plan, digest, crop, map, taps, final_layer })
+        Ok(Backbone { plan, digest, exported_for, crop, map, taps, final_layer })
     }
 
     /// SHA-256 of the ONNX file.
@@ -143,6 +143,11 @@ impl Backbone {
     /// Width and height of the input, in pixels.
     pub fn crop(&self) -> [u32; 2] {
         self.crop
+    }
+
+    /// Width and height of the input that the file itself fixes, in pixels.
+    pub fn exported_for(&self) -> Option<[u32; 2]> {
+        self.exported_for
     }
 
     /// Shape of the last feature map.

@@ -27,8 +27,8 @@ pub struct BackboneArgs {
     /// shorter side becomes the input's.
     #[arg(long, value_name = "SIDE|stretch")]
     resize: Option<String>,
-    /// Mean of the training pictures' channels as 0…1; by default CIFAR-10's up to 64 pixels,
-    /// ImageNet's above.
+    /// Mean of the training pictures' channels as 0…1; by default CIFAR-10's for a network
+    /// exported for up to 64 pixels, ImageNet's above.
     #[arg(long, value_name = "R,G,B", value_delimiter = ',', requires = "std")]
     mean: Option<Vec<f32>>,
     /// Standard deviation of the same.
@@ -54,7 +54,10 @@ impl BackboneArgs {
         };
         let normalise = match (&self.mean, &self.std) {
             (Some(mean), Some(std)) => Normalise { mean: triple(mean)?, std: triple(std)? },
-            _ => stored.map_or(Normalise::usual_for(crop[0].max(crop[1])), |input| input.normalise),
+            _ => {
+                let [width, height] = backbone.exported_for().unwrap_or(crop);
+                stored.map_or(Normalise::usual_for(width.max(height)), |input| input.normalise)
+            }
         };
         ensure!(normalise.is_valid(), "--mean and --std must be finite, and --std positive");
         let preprocess = Preprocess { resize, crop };
