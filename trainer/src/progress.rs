@@ -1,10 +1,11 @@
 //! Progress of long work: a bar with pictures per second and time left on a terminal, a plain line
 //! every few seconds otherwise.
 
+use std::fmt::Write;
 use std::io::IsTerminal as _;
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 
 const PLAIN_EVERY: Duration = Duration::from_secs(10);
 
@@ -25,11 +26,17 @@ impl Progress {
         let bar = std::io::stderr().is_terminal().then(|| {
             let (bar, template) = match total {
                 Some(total) => {
-                    (ProgressBar::new(total), "{msg} {wide_bar} {pos}/{len}  {per_sec}  {eta} left")
+                    (ProgressBar::new(total), "{msg} {wide_bar} {pos}/{len}  {rate}  {eta} left")
                 }
-                None => (ProgressBar::new_spinner(), "{msg} {spinner} {pos} pictures  {per_sec}"),
+                None => (ProgressBar::new_spinner(), "{msg} {spinner} {pos} pictures  {rate}"),
             };
-            let style = ProgressStyle::with_template(template).expect("the template is valid");
+            let rate = |state: &ProgressState, out: &mut dyn Write| {
+                // Writing to the bar's own text cannot fail.
+                let _ = write!(out, "{:.0} pictures/s", state.per_sec());
+            };
+            let style = ProgressStyle::with_template(template)
+                .expect("the template is valid")
+                .with_key("rate", rate);
             bar.with_style(style).with_message(what.clone())
         });
         let now = Instant::now();
