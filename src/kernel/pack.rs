@@ -1,0 +1,131 @@
+//! Weights in the order in which tiles read them.
+
+use super::error::{KernelError, KernelErrorKind};
+use super::isa::Layout;
+use super::quantise::Multiplier;
+
+/// A cache line of weights, so that panels begin on one.
+#[derive(Clone, Copy)]
+#[repr(C, align(64))]
+struct Line([i8; 64]);
+
+/// The products under one window: `runs` contiguous runs of `run_len` activations each.
+pub(super) struct Reduction<'a, W> {
+    pub runs: usize,
+    pub run_len: usize,
+    /// Weight of output channel `o` at element `e` of run `r`: `weight(o, r, e)`.
+    pub weight: W,
+    pub bias: &'a [i32],
+    pub multipliers: &'a [Multiplier],
+    pub input_zero_point: i8,
+}
+
+/// All weights of a layer, packed once.
+///
+/// A panel holds `width` output channels: for each run, for each k-group, for each channel, the
+/// `group` weights that belong to neighbouring input channels. Runs are padded to whole groups, panels
+/// to whole vectors, with zeros. Zero point and layout offset of the input are folded into the bias.
+pub(super) struct Panels {
+    /// Vectors side by side in a panel.
+    pub vectors: usize,
+    /// Output channels in a panel.
+    pub width: usize,
+    /// Panels in one channel group of the convolution.
+    pub per_group: usize,
+    /// k-groups in a run.
+    pub groups: usize,
+    lines: Vec<Line>,
+    lines_per_panel: usize,
+    bias: Vec<i32>,
+    multipliers: Vec<f32>,
+}
+
+impl Panels {
+    /// Packs `channels` output channels, divided into `channel_groups` equal groups.
+    pub fn new<W: Fn(usize, usize, usize) -> i8>(
+        layout: Layout,
+        channels: usize,
+        channel_groups: usize,
+        from: &Reduction<'_, W>,
+    ) -> Result<Panels, KernelError> {
+        let group_channels = channels / channel_groups;
+        let vectors = group_channels.div_ceil(layout.lanes).next_power_of_two().min(layout.vectors);
+        let width = vectors * layout.lanes;
+        let per_group = group_channels.div_ceil(width);
+        let groups = from.run_len.div_ceil(layout.group);
+        let lines_per_panel = (from.runs * groups * width * layout.group).div_ceil(64);
+        let panels = channel_groups * per_group;
+        let mut packed = Panels {
+            vectors,
+            width,
+            per_group,
+            groups,
+            lines: vec![Line([0; 64]); panels * lines_per_panel],
+            lines_per_panel,
+            bias: vec![0; panels * width],
+            multipliers: vec![0.0; panels * width],
+        };
+        for o in 0..channels {
+            let (g, within) = (o / group_channels, o % group_channels);
+            let panel = g * per_group + within / width;
+            packed.fill_channel(layout, o, panel, within % width, from)?;
+        }
+        Ok(packed)
+    }
+
+    /// Packs output channel `o` as channel `lane` of `panel`.
+    fn fill_channel<W: Fn(usize, usize, usize) -> i8>(
+        &mut self,
+        layout: Layout,
+        o: usize,
+        panel: usize,
+        lane: usize,
+        from: &Reduction<'_, W>,
+    ) -> Result<(), KernelError> {
+        let (mut sum, mut magnitude) = (0i64, 0i64);
+        for run in 0..from.runs {
+            for e in 0..from.run_len {
+                let w = (from.weight)(o, run, e);
+                sum += i64::from(w);
+                magnitude += i64::from(w).abs();
+                let k_group = run * self.groups + e / layout.group;
+                let at = (k_group * self.width + lane) * layout.group + e % layout.group;
+                self.lines[panel * self.lines_per_panel + at / 64].0[at % 64] = w;
+            }
+        }
+        let zero_point = i64::from(from.input_zero_point);
+        let bias = i64::from(from.bias[o]);
+        let furthest = (127 - zero_point).max(zero_point + 128);
+        if magnitude * furthest + bias.abs() > i64::from(i32::MAX) {
+            return Err(KernelError::new(
+                KernelErrorKind::Overflow,
+                format!("sums of output channel {o} can leave 32 bits; its bias is {bias}"),
+            ));
+        }
+        let at = panel * self.width + lane;
+        // Folding may wrap; so may partial sums. The whole sum cannot, as was just checked.
+        self.bias[at] = (bias - (zero_point + i64::from(layout.offset)) * sum) as i32;
+        self.multipliers[at] = from.multipliers[o].get();
+        Ok(())
+    }
+
+    /// The weights of one panel.
+    pub fn weights(&self, panel: usize) -> *const i8 {
+        self.lines[panel * self.lines_per_panel..][..self.lines_per_panel].as_ptr().cast()
+    }
+
+    /// The bias of each channel of one panel.
+    pub fn bias(&self, panel: usize) -> &[i32] {
+        &self.bias[panel * self.width..][..self.width]
+    }
+
+    /// The multiplier of each channel of one panel.
+    pub fn multipliers(&self, panel: usize) -> &[f32] {
+        &self.multipliers[panel * self.width..][..self.width]
+    }
+
+    /// Bytes that the packed weights take.
+    pub fn bytes(&self) -> usize {
+        self.lines.len() * 64
+    }
+}
