@@ -6,7 +6,7 @@ use super::band::{Activation, BandPlan, Scratch};
 use super::choice::{Engine, Kernel};
 use super::error::KernelError;
 use super::isa::{End, Isa, Layout, MAX_PIXELS, MAX_WIDTH, Tile, dispatch};
-use super::pack::{Panels, Reduction};
+use super::pack::{Panels, Reduction, check_sums};
 use super::quantise::{Grid, Multiplier, Residual};
 use super::reference;
 use super::window::{Map, Window};
@@ -117,8 +117,9 @@ impl Conv {
         spec: &ConvSpec<'_>,
     ) -> Result<Conv, KernelError> {
         let output = spec.output_map()?;
+        check_sums(spec.weights, spec.bias, spec.input_zero_point)?;
         let body = match engine {
-            Some(engine) => Body::Tiled(Tiled::new(engine, spec, output)?),
+            Some(engine) => Body::Tiled(Tiled::new(engine, spec, output)),
             None => Body::Reference {
                 weights: spec.weights.to_vec(),
                 bias: spec.bias.to_vec(),
@@ -226,7 +227,7 @@ pub(super) struct Job<'a> {
 }
 
 impl Tiled {
-    fn new(engine: Engine, spec: &ConvSpec<'_>, output: Map) -> Result<Tiled, KernelError> {
+    fn new(engine: Engine, spec: &ConvSpec<'_>, output: Map) -> Tiled {
         let layout = engine.layout;
         let [height, width] = spec.window.kernel;
         let channels = spec.input.channels / spec.groups;
@@ -245,7 +246,7 @@ impl Tiled {
             multipliers: spec.multipliers,
             input_zero_point: spec.input_zero_point,
         };
-        let panels = Panels::new(layout, spec.out_channels, spec.groups, &reduction)?;
+        let panels = Panels::new(layout, spec.out_channels, spec.groups, &reduction);
         let band = plan_band(layout, spec, output, run_len);
         let runs = (0..height * taps)
             .map(|run| {
@@ -258,7 +259,7 @@ impl Tiled {
         let bases = (0..band.rows * output.width)
             .map(|pixel| pixel / output.width * down + pixel % output.width * across)
             .collect();
-        Ok(Tiled { engine, panels, band, runs, bases })
+        Tiled { engine, panels, band, runs, bases }
     }
 }
 

@@ -4,7 +4,7 @@ use super::band::{Activation, Scratch};
 use super::choice::{Engine, Kernel};
 use super::error::KernelError;
 use super::isa::{End, Isa, MAX_PIXELS, MAX_WIDTH, Tile, dispatch};
-use super::pack::{Panels, Reduction};
+use super::pack::{Panels, Reduction, check_sums};
 use super::quantise::Multiplier;
 
 /// A fully connected layer with exact 32-bit results, in units of `s_input · s_weight[row]`.
@@ -35,6 +35,7 @@ impl Gemm {
             let message = format!("{} weights do not make {rows} rows", weights.len());
             return Err(KernelError::shape(message));
         }
+        check_sums(weights, bias, input_zero_point)?;
         let columns = weights.len() / rows;
         let body = match kernel.engine(weights.contains(&i8::MIN)) {
             None => Body::Reference {
@@ -51,7 +52,7 @@ impl Gemm {
                     multipliers: &vec![Multiplier::ONE; rows],
                     input_zero_point,
                 };
-                Body::Packed { engine, panels: Panels::new(engine.layout, rows, 1, &from)? }
+                Body::Packed { engine, panels: Panels::new(engine.layout, rows, 1, &from) }
             }
         };
         Ok(Gemm { rows, columns, body })

@@ -20,6 +20,24 @@ pub(super) struct Reduction<'a, W> {
     pub input_zero_point: i8,
 }
 
+/// Refuses weights (of one output channel after the other) whose sums could leave 32 bits for some input.
+pub(super) fn check_sums(
+    weights: &[i8],
+    bias: &[i32],
+    input_zero_point: i8,
+) -> Result<(), KernelError> {
+    let zero_point = i64::from(input_zero_point);
+    let furthest = (127 - zero_point).max(zero_point + 128);
+    for (o, (weights, &bias)) in weights.chunks(weights.len() / bias.len()).zip(bias).enumerate() {
+        let magnitude: i64 = weights.iter().map(|&w| i64::from(w).abs()).sum();
+        if magnitude * furthest + i64::from(bias).abs() > i64::from(i32::MAX) {
+            let message = format!("sums of output channel {o} can leave 32 bits; its bias is {bias}");
+            return Err(KernelError::new(KernelErrorKind::Overflow, message));
+        }
+    }
+    Ok(())
+}
+
 /// All weights of a layer, packed once.
 ///
 /// A panel holds `width` output channels: for each run, for each k-group, for each channel, the
@@ -47,7 +65,7 @@ impl Panels {
         channels: usize,
         channel_groups: usize,
         from: &Reduction<'_, W>,
-    ) -> Result<Panels, KernelError> {
+    ) -> Panels {
         let group_channels = channels / channel_groups;
         let vectors = group_channels.div_ceil(layout.lanes).next_power_of_two().min(layout.vectors);
         let width = vectors * layout.lanes;
@@ -68,9 +86,9 @@ impl Panels {
         for o in 0..channels {
             let (g, within) = (o / group_channels, o % group_channels);
             let panel = g * per_group + within / width;
-            packed.fill_channel(layout, o, panel, within % width, from)?;
+            packed.fill_channel(layout, o, panel, within % width, from);
         }
-        Ok(packed)
+        packed
     }
 
     /// Packs output channel `o` as channel `lane` of `panel`.
@@ -81,32 +99,22 @@ impl Panels {
         panel: usize,
         lane: usize,
         from: &Reduction<'_, W>,
-    ) -> Result<(), KernelError> {
-        let (mut sum, mut magnitude) = (0i64, 0i64);
+    ) {
+        let mut sum = 0;
         for run in 0..from.runs {
             for e in 0..from.run_len {
                 let w = (from.weight)(o, run, e);
-                sum += i64::from(w);
-                magnitude += i64::from(w).abs();
+                sum += i32::from(w);
                 let k_group = run * self.groups + e / layout.group;
                 let at = (k_group * self.width + lane) * layout.group + e % layout.group;
                 self.lines[panel * self.lines_per_panel + at / 64].0[at % 64] = w;
             }
         }
-        let zero_point = i64::from(from.input_zero_point);
-        let bias = i64::from(from.bias[o]);
-        let furthest = (127 - zero_point).max(zero_point + 128);
-        if magnitude * furthest + bias.abs() > i64::from(i32::MAX) {
-            return Err(KernelError::new(
-                KernelErrorKind::Overflow,
-                format!("sums of output channel {o} can leave 32 bits; its bias is {bias}"),
-            ));
-        }
         let at = panel * self.width + lane;
-        // Folding may wrap; so may partial sums. The whole sum cannot, as was just checked.
-        self.bias[at] = (bias - (zero_point + i64::from(layout.offset)) * sum) as i32;
+        // Folding may wrap, and so may partial sums; the whole sum cannot (`check_sums`).
+        let zero_point = i32::from(from.input_zero_point) + layout.offset;
+        self.bias[at] = from.bias[o].wrapping_sub(sum.wrapping_mul(zero_point));
         self.multipliers[at] = from.multipliers[o].get();
-        Ok(())
     }
 
     /// The weights of one panel.

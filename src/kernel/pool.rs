@@ -43,6 +43,7 @@ impl MaxPool {
     /// Panics when a slice has another length.
     pub fn run(&self, input: &[i8], rows: Range<usize>, output: &mut [i8]) {
         assert_eq!(input.len(), self.input.len(), "length of the input map");
+        assert!(rows.end <= self.output.height, "rows {rows:?}");
         assert_eq!(output.len(), rows.len() * self.output.row_len(), "length of the output rows");
         #[cfg(target_arch = "x86_64")]
         if self.kernel.has_avx2() {
