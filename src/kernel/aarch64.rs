@@ -45,7 +45,7 @@ macro_rules! vectors {
         unsafe fn load_i8(from: *const i8) -> float32x4_t {
             // SAFETY: the caller's promise.
             let four = unsafe { from.cast::<u32>().read_unaligned() };
-            let bytes = vcreate_s8(u64::from(four));
+            let bytes = vreinterpret_s8_u32(vdup_n_u32(four));
             vcvtq_f32_s32(vmovl_s16(vget_low_s16(vmovl_s8(bytes))))
         }
         #[inline]
@@ -84,24 +84,25 @@ macro_rules! vectors {
         unsafe fn store<const V: usize>(to: *mut i8, t: [float32x4_t; V], grid: &Grid) {
             // Every step saturates (`fcvtns`, `sqxtn`, `sqadd`), so clamping to the grid's bounds, which
             // lie within 8 bits, comes last.
-            let mut words = [vdup_n_s16(0); V];
-            for v in 0..V {
-                let whole = vqmovn_s32(vcvtnq_s32_f32(t[v]));
-                words[v] = vqadd_s16(whole, vdup_n_s16(i16::from(grid.zero_point())));
-            }
-            let (low, high) = (vdup_n_s8(grid.min()), vdup_n_s8(grid.max()));
-            for v in (0..V).step_by(2) {
-                let upper = words[if v + 1 < V { v + 1 } else { v }];
-                let bytes = vqmovn_s16(vcombine_s16(words[v], upper));
-                let bytes = vmin_s8(vmax_s8(bytes, low), high);
-                // SAFETY: the caller's promise.
-                unsafe {
-                    if v + 1 < V {
-                        vst1_s8(to.add(v * 4), bytes);
-                    } else {
-                        let four = vget_lane_u32::<0>(vreinterpret_u32_s8(bytes));
-                        to.add(v * 4).cast::<u32>().write_unaligned(four);
-                    }
+            let zero_point = vdupq_n_s16(i16::from(grid.zero_point()));
+            let (low, high) = (vdupq_n_s8(grid.min()), vdupq_n_s8(grid.max()));
+            let words = |v: usize| {
+                let lower = vqmovn_s32(vcvtnq_s32_f32(t[v]));
+                let whole = match t.get(v + 1) {
+                    Some(&t) => vqmovn_high_s32(lower, vcvtnq_s32_f32(t)),
+                    None => vcombine_s16(lower, lower),
+                };
+                vqaddq_s16(whole, zero_point)
+            };
+            let bytes = vqmovn_s16(words(0));
+            let bytes = if V == 4 { vqmovn_high_s16(bytes, words(2)) } else { vcombine_s8(bytes, bytes) };
+            let bytes = vminq_s8(vmaxq_s8(bytes, low), high);
+            // SAFETY: the caller's promise; a panel has 1, 2 or 4 vectors.
+            unsafe {
+                match V {
+                    1 => vst1q_lane_s32::<0>(to.cast(), vreinterpretq_s32_s8(bytes)),
+                    2 => vst1_s8(to, vget_low_s8(bytes)),
+                    _ => vst1q_s8(to, bytes),
                 }
             }
         }
@@ -130,16 +131,33 @@ impl<const STEP: usize> Isa for Neon<STEP> {
         // SAFETY: `groups` pairs lie at each x, `groups` rows of V half vectors at `weights`.
         unsafe {
             let mut g = 0;
-            while g + 8 <= groups {
-                let mut sixteen = [vdupq_n_s16(0); P];
-                for p in 0..P {
-                    sixteen[p] = vreinterpretq_s16_s8(vld1q_s8(x[p].add(2 * g)));
-                }
-                let w = weights.add(g * V * 8);
-                eight_groups::<STEP, P, V>(acc, &sixteen, w);
-                g += 8;
+            if STEP == 2 && P == 4 && V == 4 && groups >= 8 {
+                let x = [x[0], x[1 % P], x[2 % P], x[3 % P]];
+                let acc = &mut *acc.as_mut_ptr().cast::<[[int32x4_t; 4]; 4]>();
+                multiply_4x4(acc, x, weights, groups / 8);
+                g = groups / 8 * 8;
             }
-            while g < groups {
+            while g + 2 <= groups {
+                let row = weights.add(g * V * 8);
+                for p in 0..P {
+                    let a = vdup_n_s16(x[p].add(2 * g).cast::<i16>().read_unaligned());
+                    let b = vdup_n_s16(x[p].add(2 * g + 2).cast::<i16>().read_unaligned());
+                    let (a, b) = (vreinterpret_s8_s16(a), vreinterpret_s8_s16(b));
+                    for v in 0..V {
+                        let w = [vld1_s8(row.add(v * 8)), vld1_s8(row.add((V + v) * 8))];
+                        let mut product = vmull_s8(a, w[0]);
+                        if STEP == 2 {
+                            product = vmlal_s8(product, b, w[1]);
+                        } else {
+                            acc[p][v] = vpadalq_s16(acc[p][v], product);
+                            product = vmull_s8(b, w[1]);
+                        }
+                        acc[p][v] = vpadalq_s16(acc[p][v], product);
+                    }
+                }
+                g += 2;
+            }
+            if g < groups {
                 for p in 0..P {
                     let pair = vdup_n_s16(x[p].add(2 * g).cast::<i16>().read_unaligned());
                     for v in 0..V {
@@ -148,48 +166,87 @@ impl<const STEP: usize> Isa for Neon<STEP> {
                         acc[p][v] = vpadalq_s16(acc[p][v], product);
                     }
                 }
-                g += 1;
             }
         }
     }
 }
 
-/// The products of eight k-groups, whose activations are `x`.
+/// `Neon::<2>::multiply` for a full tile and `blocks` times eight k-groups. In assembly, because the
+/// compiler's order of these instructions spills a third of the sums.
+///
+/// # Safety
+/// As for [`Isa::multiply`].
 #[inline]
 #[target_feature(enable = "neon")]
-unsafe fn eight_groups<const STEP: usize, const P: usize, const V: usize>(
-    acc: &mut [[int32x4_t; V]; P],
-    x: &[int16x8_t; P],
+unsafe fn multiply_4x4(
+    acc: &mut [[int32x4_t; 4]; 4],
+    x: [*const i8; 4],
     weights: *const i8,
+    blocks: usize,
 ) {
-    // SAFETY: the caller's promise: eight rows of V half vectors.
+    /// Two k-groups, at lanes `$a` and `$b` of the activations `$x` of one pixel.
+    macro_rules! pixel {
+        ($x:literal $a:literal $b:literal $s0:literal $s1:literal $s2:literal $s3:literal) => {
+            concat!(
+                "dup {a}.8h, {", $x, "}.h[", $a, "]\n",
+                "dup {b}.8h, {", $x, "}.h[", $b, "]\n",
+                "smull {t0}.8h, {a}.8b, {w0}.8b\n",
+                "smull2 {t1}.8h, {a}.16b, {w0}.16b\n",
+                "smull {t2}.8h, {a}.8b, {w1}.8b\n",
+                "smull2 {t3}.8h, {a}.16b, {w1}.16b\n",
+                "smlal {t0}.8h, {b}.8b, {w2}.8b\n",
+                "smlal2 {t1}.8h, {b}.16b, {w2}.16b\n",
+                "smlal {t2}.8h, {b}.8b, {w3}.8b\n",
+                "smlal2 {t3}.8h, {b}.16b, {w3}.16b\n",
+                "sadalp {", $s0, "}.4s, {t0}.8h\n",
+                "sadalp {", $s1, "}.4s, {t1}.8h\n",
+                "sadalp {", $s2, "}.4s, {t2}.8h\n",
+                "sadalp {", $s3, "}.4s, {t3}.8h\n",
+            )
+        };
+    }
+    /// Two k-groups of all four pixels.
+    macro_rules! step {
+        ($a:literal $b:literal) => {
+            concat!(
+                "ldp {w0:q}, {w1:q}, [{w}], #32\n",
+                "ldp {w2:q}, {w3:q}, [{w}], #32\n",
+                pixel!("x0" $a $b "s00" "s01" "s02" "s03"),
+                pixel!("x1" $a $b "s10" "s11" "s12" "s13"),
+                pixel!("x2" $a $b "s20" "s21" "s22" "s23"),
+                pixel!("x3" $a $b "s30" "s31" "s32" "s33"),
+            )
+        };
+    }
+    let [[s00, s01, s02, s03], [s10, s11, s12, s13], [s20, s21, s22, s23], [s30, s31, s32, s33]] =
+        acc;
+    // SAFETY: reads 16 bytes at each x and 256 of weights per block, as the caller promises.
     unsafe {
-        macro_rules! step {
-            ($($g:literal)*) => { $(
-                let row = weights.add($g * V * 8);
-                let mut w = [[vdup_n_s8(0); V]; 2];
-                for v in 0..V {
-                    w[0][v] = vld1_s8(row.add(v * 8));
-                    w[1][v] = vld1_s8(row.add((V + v) * 8));
-                }
-                for p in 0..P {
-                    let a = vreinterpretq_s8_s16(vdupq_laneq_s16::<$g>(x[p]));
-                    let b = vreinterpretq_s8_s16(vdupq_laneq_s16::<{ $g + 1 }>(x[p]));
-                    let (a, b) = (vget_low_s8(a), vget_low_s8(b));
-                    for v in 0..V {
-                        let mut product = vmull_s8(a, w[0][v]);
-                        if STEP == 2 {
-                            product = vmlal_s8(product, b, w[1][v]);
-                            acc[p][v] = vpadalq_s16(acc[p][v], product);
-                        } else {
-                            acc[p][v] = vpadalq_s16(acc[p][v], product);
-                            acc[p][v] = vpadalq_s16(acc[p][v], vmull_s8(b, w[1][v]));
-                        }
-                    }
-                }
-            )* };
-        }
-        step!(0 2 4 6);
+        asm!(
+            "2:",
+            "ldr {x0:q}, [{p0}], #16",
+            "ldr {x1:q}, [{p1}], #16",
+            "ldr {x2:q}, [{p2}], #16",
+            "ldr {x3:q}, [{p3}], #16",
+            "subs {n}, {n}, #1",
+            step!("0" "1"),
+            step!("2" "3"),
+            step!("4" "5"),
+            step!("6" "7"),
+            "b.ne 2b",
+            p0 = inout(reg) x[0] => _, p1 = inout(reg) x[1] => _,
+            p2 = inout(reg) x[2] => _, p3 = inout(reg) x[3] => _,
+            w = inout(reg) weights => _, n = inout(reg) blocks => _,
+            x0 = out(vreg) _, x1 = out(vreg) _, x2 = out(vreg) _, x3 = out(vreg) _,
+            w0 = out(vreg) _, w1 = out(vreg) _, w2 = out(vreg) _, w3 = out(vreg) _,
+            a = out(vreg) _, b = out(vreg) _,
+            t0 = out(vreg) _, t1 = out(vreg) _, t2 = out(vreg) _, t3 = out(vreg) _,
+            s00 = inout(vreg) *s00, s01 = inout(vreg) *s01, s02 = inout(vreg) *s02, s03 = inout(vreg) *s03,
+            s10 = inout(vreg) *s10, s11 = inout(vreg) *s11, s12 = inout(vreg) *s12, s13 = inout(vreg) *s13,
+            s20 = inout(vreg) *s20, s21 = inout(vreg) *s21, s22 = inout(vreg) *s22, s23 = inout(vreg) *s23,
+            s30 = inout(vreg) *s30, s31 = inout(vreg) *s31, s32 = inout(vreg) *s32, s33 = inout(vreg) *s33,
+            options(nostack, readonly)
+        );
     }
 }
 

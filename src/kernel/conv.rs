@@ -323,6 +323,7 @@ unsafe fn band_tiles<S: Isa>(
     let (in_group, out_group) = (conv.input.channels / conv.groups, channels / conv.groups);
     let bases = &tiled.bases[..out.len() / channels];
     let tiles = bases.len().div_ceil(S::LAYOUT.pixels);
+    let (smallest, larger) = (bases.len() / tiles, bases.len() % tiles);
     let reach = (conv.groups - 1) * in_group
         + bases[bases.len() - 1]
         + runs[runs.len() - 1]
@@ -332,40 +333,43 @@ unsafe fn band_tiles<S: Isa>(
     for panel in 0..conv.groups * panels.per_group {
         let (g, within) = (panel / panels.per_group, panel % panels.per_group * panels.width);
         let valid = panels.width.min(out_group - within);
-        for tile in 0..tiles {
-            // Tiles of equal size, but for one pixel.
-            let (from, until) = (tile * bases.len() / tiles, (tile + 1) * bases.len() / tiles);
-            let mut x = [band.as_ptr(); MAX_PIXELS];
-            for (x, base) in x.iter_mut().zip(&bases[from..until]) {
-                *x = x.wrapping_add(base + g * in_group);
-            }
-            let run = |r: *const i8, out: *mut i8, pitch: usize| {
-                let t = Tile {
-                    x,
-                    runs,
-                    groups: panels.groups,
-                    weights: panels.weights(panel),
-                    bias: panels.bias(panel).as_ptr(),
-                    end: End::Bytes {
-                        multipliers: panels.multipliers(panel).as_ptr(),
-                        grid: &conv.grid,
-                        residual: &conv.residual,
-                        r,
-                        out,
-                        pitch,
-                    },
-                };
-                // SAFETY: the caller runs on S. The last activation read is before `reach`; the slices of
-                // a panel have the panel's size; `r` and `out` are good for a tile, as seen below.
-                unsafe { dispatch::<S>(panels.vectors, until - from, &t) };
+        let mut tile = Tile {
+            x: band[g * in_group..].as_ptr(),
+            bases,
+            runs,
+            groups: panels.groups,
+            weights: panels.weights(panel),
+            bias: panels.bias(panel).as_ptr(),
+            end: End::Sums { out: std::ptr::null_mut(), pitch: 0 },
+        };
+        let mut run = |bases, r: *const i8, out: *mut i8, pitch: usize| {
+            tile.bases = bases;
+            tile.end = End::Bytes {
+                multipliers: panels.multipliers(panel).as_ptr(),
+                grid: &conv.grid,
+                residual: &conv.residual,
+                r,
+                out,
+                pitch,
             };
-            let at = from * channels + g * out_group + within;
+            // SAFETY: the caller runs on S. The last activation read is before `reach`; the slices of a
+            // panel have the panel's size; `r` and `out` are good for a tile, as seen below.
+            unsafe { dispatch::<S>(panels.vectors, &tile) };
+        };
+        let (mut at, mut rest) = (g * out_group + within, bases);
+        for i in 0..tiles {
+            // Tiles of equal size, but for one pixel.
+            let (now, later) = rest.split_at(smallest + usize::from(i < larger));
             if valid == panels.width {
                 let r = residual.get(at..).unwrap_or(&[]).as_ptr();
-                run(r, out[at..].as_mut_ptr(), channels);
+                run(now, r, out[at..].as_mut_ptr(), channels);
             } else {
-                edge_tile(residual, out, at, channels, (until - from, valid), run);
+                edge_tile(residual, out, at, channels, (now.len(), valid), |r, out, pitch| {
+                    run(now, r, out, pitch)
+                });
             }
+            at += now.len() * channels;
+            rest = later;
         }
     }
 }
@@ -378,7 +382,7 @@ fn edge_tile(
     at: usize,
     channels: usize,
     (pixels, valid): (usize, usize),
-    run: impl Fn(*const i8, *mut i8, usize),
+    run: impl FnOnce(*const i8, *mut i8, usize),
 ) {
     let mut r = [[0i8; MAX_WIDTH]; MAX_PIXELS];
     let mut to = [[0i8; MAX_WIDTH]; MAX_PIXELS];

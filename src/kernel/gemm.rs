@@ -3,7 +3,7 @@
 use super::band::{Activation, Scratch};
 use super::choice::{Engine, Kernel};
 use super::error::KernelError;
-use super::isa::{End, Isa, MAX_PIXELS, MAX_WIDTH, Tile, dispatch};
+use super::isa::{End, Isa, MAX_WIDTH, Tile, dispatch};
 use super::pack::{Panels, Reduction, check_sums};
 use super::quantise::Multiplier;
 
@@ -118,7 +118,8 @@ pub(super) unsafe fn product<S: Isa>(
     for (panel, out) in output.chunks_mut(panels.width).enumerate() {
         let mut sums = [0i32; MAX_WIDTH];
         let t = Tile {
-            x: [band.as_ptr(); MAX_PIXELS],
+            x: band.as_ptr(),
+            bases: &[0],
             runs: &[0],
             groups: panels.groups,
             weights: panels.weights(panel),
@@ -126,7 +127,7 @@ pub(super) unsafe fn product<S: Isa>(
             end: End::Sums { out: sums.as_mut_ptr(), pitch: MAX_WIDTH },
         };
         // SAFETY: the caller runs on S. The band holds all k-groups of the one run, `sums` the widest panel.
-        unsafe { dispatch::<S>(panels.vectors, 1, &t) };
+        unsafe { dispatch::<S>(panels.vectors, &t) };
         out.copy_from_slice(&sums[..out.len()]);
     }
 }

@@ -26,11 +26,12 @@ pub(super) struct Layout {
     pub in_place: bool,
 }
 
-/// One tile's operands. Pixel `i` reads `x[i] + run .. x[i] + run + groups·GROUP` for each run, and
-/// writes (and reads of the residual) one panel at `i · pitch`.
+/// One tile's operands. Pixel `i` reads `groups·GROUP` activations from `x + bases[i] + run` on for each
+/// run, and writes (and reads of the residual) one panel at `i · pitch`.
 pub(super) struct Tile<'a, X> {
-    /// Activations under the first tap of each output pixel.
-    pub x: [*const X; MAX_PIXELS],
+    pub x: *const X,
+    /// Offsets of the first tap of each output pixel, one per pixel of the tile.
+    pub bases: &'a [usize],
     /// Offsets of the contiguous runs of activations under a window.
     pub runs: &'a [usize],
     /// k-groups in a run.
@@ -103,8 +104,8 @@ pub(super) trait Isa: Sized {
 #[inline(always)]
 pub(super) unsafe fn run_tile<S: Isa, const P: usize, const V: usize>(t: &Tile<'_, S::X>) {
     let lanes = S::LAYOUT.lanes;
-    // SAFETY: each panel holds V vectors of bias and `runs · groups` rows of V vectors of k-groups;
-    // activations and outputs are the caller's promise.
+    // SAFETY: there are P bases; each panel holds V vectors of bias and `runs · groups` rows of V vectors of
+    // k-groups; activations and outputs are the caller's promise.
     unsafe {
         let mut acc = [[S::load_i32(t.bias); V]; P];
         for v in 1..V {
@@ -116,9 +117,9 @@ pub(super) unsafe fn run_tile<S: Isa, const P: usize, const V: usize>(t: &Tile<'
         let row = V * lanes * S::LAYOUT.group;
         let mut weights = t.weights;
         for &run in t.runs {
-            let mut x = [t.x[0]; P];
+            let mut x = [t.x; P];
             for p in 0..P {
-                x[p] = t.x[p].add(run);
+                x[p] = t.x.add(*t.bases.get_unchecked(p) + run);
             }
             S::multiply::<P, V>(&mut acc, x, weights, t.groups);
             weights = weights.add(t.groups * row);
@@ -190,17 +191,17 @@ unsafe fn join<S: Isa, const V: usize>(t: &mut [S::F32; V], residual: &Residual,
     }
 }
 
-/// Calls `S::tile` for a tile of `pixels` pixels on panels of `vectors` vectors.
+/// Calls `S::tile` for a tile of as many pixels as it has bases, on panels of `vectors` vectors.
 ///
 /// # Safety
 /// As for [`run_tile`].
-pub(super) unsafe fn dispatch<S: Isa>(vectors: usize, pixels: usize, t: &Tile<'_, S::X>) {
+pub(super) unsafe fn dispatch<S: Isa>(vectors: usize, t: &Tile<'_, S::X>) {
     // SAFETY: passed on.
     unsafe {
         match vectors {
-            1 => dispatch_pixels::<S, 1>(pixels, t),
-            2 => dispatch_pixels::<S, 2>(pixels, t),
-            _ => dispatch_pixels::<S, 4>(pixels, t),
+            1 => dispatch_pixels::<S, 1>(t),
+            2 => dispatch_pixels::<S, 2>(t),
+            _ => dispatch_pixels::<S, 4>(t),
         }
     }
 }
@@ -208,13 +209,13 @@ pub(super) unsafe fn dispatch<S: Isa>(vectors: usize, pixels: usize, t: &Tile<'_
 /// # Safety
 /// As for [`run_tile`].
 #[inline(always)]
-unsafe fn dispatch_pixels<S: Isa, const V: usize>(pixels: usize, t: &Tile<'_, S::X>) {
+unsafe fn dispatch_pixels<S: Isa, const V: usize>(t: &Tile<'_, S::X>) {
     if V > S::LAYOUT.vectors {
         return; // never packed; a constant, so that no code is made for it
     }
     // SAFETY: passed on.
     unsafe {
-        match pixels {
+        match t.bases.len() {
             1 => S::tile::<1, V>(t),
             2 => S::tile::<2, V>(t),
             3 => S::tile::<3, V>(t),
