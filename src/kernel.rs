@@ -29,9 +29,12 @@ mod reference;
 #[cfg(test)]
 mod tests;
 mod window;
+mod winograd;
 
 #[cfg(target_arch = "aarch64")]
 mod aarch64;
+#[cfg(target_arch = "arm")]
+mod armv7;
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]

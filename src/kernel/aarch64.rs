@@ -5,6 +5,7 @@ use std::arch::asm;
 
 use super::isa::{Isa, Layout, Tile, run_tile};
 use super::quantise::Grid;
+use super::winograd::{self, Words};
 
 /// Plain NEON (Cortex-A53, A57, A72): `smull`, `smlal`, `sadalp`.
 ///
@@ -16,10 +17,12 @@ pub(super) struct Neon<const STEP: usize>;
 /// NEON with `sdot` (Cortex-A76, A78, Neoverse N1): four products per lane at once.
 pub(super) struct DotProd;
 
-/// The operations that both share.
+/// Plain NEON on 16-bit words: `smlal` by element.
+pub(super) struct NeonWords;
+
+/// The operations that all share.
 macro_rules! vectors {
     () => {
-        type X = i8;
         type I32 = int32x4_t;
         type F32 = float32x4_t;
 
@@ -95,7 +98,8 @@ macro_rules! vectors {
                 vqaddq_s16(whole, zero_point)
             };
             let bytes = vqmovn_s16(words(0));
-            let bytes = if V == 4 { vqmovn_high_s16(bytes, words(2)) } else { vcombine_s8(bytes, bytes) };
+            let bytes =
+                if V == 4 { vqmovn_high_s16(bytes, words(2)) } else { vcombine_s8(bytes, bytes) };
             let bytes = vminq_s8(vmaxq_s8(bytes, low), high);
             // SAFETY: the caller's promise; a panel has 1, 2 or 4 vectors.
             unsafe {
@@ -111,8 +115,16 @@ macro_rules! vectors {
 
 impl<const STEP: usize> Isa for Neon<STEP> {
     vectors!();
-    const LAYOUT: Layout =
-        Layout { lanes: 4, group: 2, offset: 0, pixels: 4, vectors: 4, in_place: true };
+    type X = i8;
+    const LAYOUT: Layout = Layout {
+        lanes: 4,
+        group: 2,
+        offset: 0,
+        pixels: 4,
+        vectors: 4,
+        weight_bytes: 1,
+        in_place: true,
+    };
 
     #[target_feature(enable = "neon")]
     unsafe fn tile<const P: usize, const V: usize>(t: &Tile<'_, i8>) {
@@ -188,8 +200,16 @@ unsafe fn multiply_4x4(
     macro_rules! pixel {
         ($x:literal $a:literal $b:literal $s0:literal $s1:literal $s2:literal $s3:literal) => {
             concat!(
-                "dup {a}.8h, {", $x, "}.h[", $a, "]\n",
-                "dup {b}.8h, {", $x, "}.h[", $b, "]\n",
+                "dup {a}.8h, {",
+                $x,
+                "}.h[",
+                $a,
+                "]\n",
+                "dup {b}.8h, {",
+                $x,
+                "}.h[",
+                $b,
+                "]\n",
                 "smull {t0}.8h, {a}.8b, {w0}.8b\n",
                 "smull2 {t1}.8h, {a}.16b, {w0}.16b\n",
                 "smull {t2}.8h, {a}.8b, {w1}.8b\n",
@@ -198,10 +218,18 @@ unsafe fn multiply_4x4(
                 "smlal2 {t1}.8h, {b}.16b, {w2}.16b\n",
                 "smlal {t2}.8h, {b}.8b, {w3}.8b\n",
                 "smlal2 {t3}.8h, {b}.16b, {w3}.16b\n",
-                "sadalp {", $s0, "}.4s, {t0}.8h\n",
-                "sadalp {", $s1, "}.4s, {t1}.8h\n",
-                "sadalp {", $s2, "}.4s, {t2}.8h\n",
-                "sadalp {", $s3, "}.4s, {t3}.8h\n",
+                "sadalp {",
+                $s0,
+                "}.4s, {t0}.8h\n",
+                "sadalp {",
+                $s1,
+                "}.4s, {t1}.8h\n",
+                "sadalp {",
+                $s2,
+                "}.4s, {t2}.8h\n",
+                "sadalp {",
+                $s3,
+                "}.4s, {t3}.8h\n",
             )
         };
     }
@@ -250,10 +278,102 @@ unsafe fn multiply_4x4(
     }
 }
 
+impl Isa for NeonWords {
+    vectors!();
+    type X = i16;
+    const LAYOUT: Layout = Layout {
+        lanes: 4,
+        group: 1,
+        offset: 0,
+        pixels: 4,
+        vectors: 4,
+        weight_bytes: 2,
+        in_place: false,
+    };
+
+    #[target_feature(enable = "neon")]
+    unsafe fn tile<const P: usize, const V: usize>(t: &Tile<'_, i16>) {
+        // SAFETY: the caller's promise.
+        unsafe { run_tile::<Self, P, V>(t) }
+    }
+
+    #[inline]
+    #[target_feature(enable = "neon")]
+    unsafe fn multiply<const P: usize, const V: usize>(
+        acc: &mut [[int32x4_t; V]; P],
+        x: [*const i16; P],
+        weights: *const i8,
+        groups: usize,
+    ) {
+        let weights = weights.cast::<i16>();
+        // SAFETY: `groups` words lie at each x, `groups` rows of V half vectors at `weights`. Groups come
+        // in whole chunks, of more than 8.
+        unsafe {
+            for g in (0..groups).step_by(8) {
+                let mut eight = [vdupq_n_s16(0); P];
+                for p in 0..P {
+                    eight[p] = vld1q_s16(x[p].add(g));
+                }
+                macro_rules! step {
+                    ($($lane:literal)*) => { $(
+                        let row = weights.add((g + $lane) * V * 4);
+                        for v in (0..V).step_by(2) {
+                            if V == 1 {
+                                let w = vld1_s16(row);
+                                for p in 0..P {
+                                    acc[p][v] = vmlal_laneq_s16::<$lane>(acc[p][v], w, eight[p]);
+                                }
+                                continue;
+                            }
+                            let w = vld1q_s16(row.add(v * 4));
+                            for p in 0..P {
+                                let [a, b] = [acc[p][v], acc[p][v + 1]];
+                                acc[p][v] = vmlal_laneq_s16::<$lane>(a, vget_low_s16(w), eight[p]);
+                                acc[p][v + 1] = vmlal_high_laneq_s16::<$lane>(b, w, eight[p]);
+                            }
+                        }
+                    )* };
+                }
+                step!(0 1 2 3 4 5 6 7);
+            }
+        }
+    }
+}
+
+impl Words for NeonWords {
+    #[inline]
+    #[target_feature(enable = "neon")]
+    unsafe fn add_i32(a: int32x4_t, b: int32x4_t) -> int32x4_t {
+        vaddq_s32(a, b)
+    }
+    #[inline]
+    #[target_feature(enable = "neon")]
+    unsafe fn sub_i32(a: int32x4_t, b: int32x4_t) -> int32x4_t {
+        vsubq_s32(a, b)
+    }
+    #[target_feature(enable = "neon")]
+    unsafe fn transform_input(band: &[i16], from: &winograd::Tiles, to: &mut [i16]) {
+        winograd::transform_input(band, from, to);
+    }
+    #[target_feature(enable = "neon")]
+    unsafe fn transform_output<const V: usize>(panel: winograd::OutputPanel<'_>) {
+        // SAFETY: the caller's promise.
+        unsafe { winograd::transform_output::<Self, V>(panel) }
+    }
+}
+
 impl Isa for DotProd {
     vectors!();
-    const LAYOUT: Layout =
-        Layout { lanes: 4, group: 4, offset: 0, pixels: 4, vectors: 4, in_place: true };
+    type X = i8;
+    const LAYOUT: Layout = Layout {
+        lanes: 4,
+        group: 4,
+        offset: 0,
+        pixels: 4,
+        vectors: 4,
+        weight_bytes: 1,
+        in_place: true,
+    };
 
     #[target_feature(enable = "neon,dotprod")]
     unsafe fn tile<const P: usize, const V: usize>(t: &Tile<'_, i8>) {

@@ -15,8 +15,15 @@ impl Isa for Vnni {
     type X = i8;
     type I32 = __m512i;
     type F32 = __m512;
-    const LAYOUT: Layout =
-        Layout { lanes: 16, group: 4, offset: 128, pixels: 6, vectors: 4, in_place: false };
+    const LAYOUT: Layout = Layout {
+        lanes: 16,
+        group: 4,
+        offset: 128,
+        pixels: 6,
+        vectors: 4,
+        weight_bytes: 1,
+        in_place: false,
+    };
 
     #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
     unsafe fn tile<const P: usize, const V: usize>(t: &Tile<'_, i8>) {

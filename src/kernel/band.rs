@@ -6,13 +6,20 @@ use super::window::{Map, Window};
 #[derive(Default)]
 pub struct Scratch {
     narrow: Vec<i8>,
-    wide: Vec<i16>,
+    pub(super) wide: Vec<i16>,
+    pub(super) sums: Vec<i32>,
 }
 
 impl Scratch {
     /// Empty; every plan that will use it must be named to its `reserve` first.
     pub fn new() -> Scratch {
         Scratch::default()
+    }
+
+    /// Makes room for so many 16-bit words and 32-bit sums.
+    pub(super) fn reserve_words(&mut self, [words, sums]: [usize; 2]) {
+        self.wide.resize(self.wide.len().max(words), 0);
+        self.sums.resize(self.sums.len().max(sums), 0);
     }
 }
 

@@ -9,7 +9,8 @@ use super::error::{KernelError, KernelErrorKind};
 use super::gemm;
 use super::isa::{Isa, Layout};
 use super::pack::Panels;
-use super::portable::Portable;
+use super::portable::{Portable, PortableWords};
+use super::winograd::WinogradEngine;
 
 /// An implementation of the int8 operations that this machine can run: to hold one is the proof.
 ///
@@ -26,7 +27,7 @@ enum Choice {
     Avx2,
     #[cfg(target_arch = "x86_64")]
     Avx512Vnni,
-    #[cfg(target_arch = "aarch64")]
+    #[cfg(any(target_arch = "aarch64", target_arch = "arm"))]
     Neon,
     #[cfg(target_arch = "aarch64")]
     DotProd,
@@ -61,6 +62,10 @@ impl Kernel {
                 }
             }
         }
+        #[cfg(target_arch = "arm")]
+        if super::armv7::has_neon() {
+            all.push(Choice::Neon);
+        }
         #[cfg(target_arch = "aarch64")]
         {
             if std::arch::is_aarch64_feature_detected!("neon") {
@@ -82,7 +87,7 @@ impl Kernel {
             Choice::Avx2 => "avx2",
             #[cfg(target_arch = "x86_64")]
             Choice::Avx512Vnni => "avx512-vnni",
-            #[cfg(target_arch = "aarch64")]
+            #[cfg(any(target_arch = "aarch64", target_arch = "arm"))]
             Choice::Neon => "neon",
             #[cfg(target_arch = "aarch64")]
             Choice::DotProd => "dotprod",
@@ -91,7 +96,7 @@ impl Kernel {
 
     /// What runs convolutions and products; none for the reference. `extreme` says that some weight
     /// is −128.
-    #[cfg_attr(not(target_arch = "aarch64"), allow(unused_variables, reason = "NEON alone asks"))]
+    #[cfg_attr(target_arch = "x86_64", allow(unused_variables, reason = "NEON alone asks"))]
     pub(super) fn engine(self, extreme: bool) -> Option<Engine> {
         match self.0 {
             Choice::Reference => None,
@@ -100,12 +105,28 @@ impl Kernel {
             Choice::Avx2 => Some(Engine::of::<super::avx2::Avx2>()),
             #[cfg(target_arch = "x86_64")]
             Choice::Avx512Vnni => Some(Engine::of::<super::avx512::Vnni>()),
+            #[cfg(target_arch = "arm")]
+            Choice::Neon if extreme => Some(Engine::of::<Portable>()),
+            #[cfg(target_arch = "arm")]
+            Choice::Neon => Some(Engine::of::<super::armv7::Neon>()),
             #[cfg(target_arch = "aarch64")]
             Choice::Neon if extreme => Some(Engine::of::<super::aarch64::Neon<1>>()),
             #[cfg(target_arch = "aarch64")]
             Choice::Neon => Some(Engine::of::<super::aarch64::Neon<2>>()),
             #[cfg(target_arch = "aarch64")]
             Choice::DotProd => Some(Engine::of::<super::aarch64::DotProd>()),
+        }
+    }
+
+    /// What runs 3×3 convolutions by Winograd's method, where that is faster.
+    pub(super) fn winograd(self) -> Option<WinogradEngine> {
+        match self.0 {
+            Choice::Portable => Some(WinogradEngine::of::<PortableWords>()),
+            #[cfg(target_arch = "x86_64")]
+            Choice::Avx2 => Some(WinogradEngine::of::<super::avx2::Avx2Words>()),
+            #[cfg(target_arch = "aarch64")]
+            Choice::Neon => Some(WinogradEngine::of::<super::aarch64::NeonWords>()),
+            _ => None,
         }
     }
 

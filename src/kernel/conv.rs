@@ -5,11 +5,12 @@ use std::ops::Range;
 use super::band::{Activation, BandPlan, Scratch};
 use super::choice::{Engine, Kernel};
 use super::error::KernelError;
-use super::isa::{End, Isa, Layout, MAX_PIXELS, MAX_WIDTH, Tile, dispatch};
-use super::pack::{Panels, Reduction, check_sums};
+use super::isa::{End, Isa, Layout, MAX_PIXELS, MAX_WIDTH, Tile, dispatch, divide};
+use super::pack::{Panels, Reduction, check_sums, fold_bias};
 use super::quantise::{Grid, Multiplier, Residual};
 use super::reference;
 use super::window::{Map, Window};
+use super::winograd::{Winograd, WinogradEngine};
 
 /// Output pixels that a band should hold: enough that weights, which are read once per band, cost
 /// little, and few enough that the band of a 3×3 window stays near the size of a first-level cache.
@@ -74,25 +75,34 @@ impl ConvSpec<'_> {
 
 /// A planned convolution: weights packed for one kernel, geometry fixed.
 pub struct Conv {
-    input: Map,
+    pub(super) input: Map,
     output: Map,
-    input_zero_point: i8,
-    window: Window,
+    pub(super) input_zero_point: i8,
+    pub(super) window: Window,
     groups: usize,
     macs: u64,
-    residual: Residual,
-    grid: Grid,
-    body: Body,
+    pub(super) residual: Residual,
+    pub(super) grid: Grid,
+    pub(super) body: Body,
 }
 
 /// What runs a [`Conv`].
-enum Body {
+pub(super) enum Body {
     Reference { weights: Vec<i8>, bias: Vec<i32>, multipliers: Vec<Multiplier> },
     Tiled(Tiled),
+    Winograd(Winograd),
+}
+
+/// How a [`Conv`] is computed.
+#[derive(Clone, Copy)]
+pub(super) enum Method {
+    Reference,
+    Direct(Engine),
+    Winograd(WinogradEngine),
 }
 
 /// The packed form of a convolution.
-struct Tiled {
+pub(super) struct Tiled {
     engine: Engine,
     panels: Panels,
     band: BandPlan,
@@ -107,20 +117,27 @@ impl Conv {
     ///
     /// Errors: `Shape` when sizes do not fit together, `Overflow` when a sum could leave 32 bits.
     pub fn new(kernel: Kernel, spec: &ConvSpec<'_>) -> Result<Conv, KernelError> {
+        let output = spec.output_map()?;
         // The only products that two steps of 16-bit sums cannot hold are (−128)·(−128).
-        Conv::with_engine(kernel.engine(spec.weights.contains(&i8::MIN)), spec)
+        let extreme = spec.weights.contains(&i8::MIN);
+        let method = match (kernel.winograd(), kernel.engine(extreme)) {
+            (Some(engine), _) if Winograd::fits(spec) && Winograd::pays(spec, output) => {
+                Method::Winograd(engine)
+            }
+            (_, Some(engine)) => Method::Direct(engine),
+            (_, None) => Method::Reference,
+        };
+        Conv::with_method(method, spec)
     }
 
-    /// As [`Conv::new`]; the reference when there is no engine.
-    pub(super) fn with_engine(
-        engine: Option<Engine>,
-        spec: &ConvSpec<'_>,
-    ) -> Result<Conv, KernelError> {
+    /// As [`Conv::new`], with a given method, which must fit.
+    pub(super) fn with_method(method: Method, spec: &ConvSpec<'_>) -> Result<Conv, KernelError> {
         let output = spec.output_map()?;
         check_sums(spec.weights, spec.bias, spec.input_zero_point)?;
-        let body = match engine {
-            Some(engine) => Body::Tiled(Tiled::new(engine, spec, output)),
-            None => Body::Reference {
+        let body = match method {
+            Method::Direct(engine) => Body::Tiled(Tiled::new(engine, spec, output)),
+            Method::Winograd(engine) => Body::Winograd(Winograd::new(engine, spec, output)),
+            Method::Reference => Body::Reference {
                 weights: spec.weights.to_vec(),
                 bias: spec.bias.to_vec(),
                 multipliers: spec.multipliers.to_vec(),
@@ -154,13 +171,16 @@ impl Conv {
         match &self.body {
             Body::Reference { weights, .. } => weights.len(),
             Body::Tiled(tiled) => tiled.panels.bytes(),
+            Body::Winograd(winograd) => winograd.panels.bytes(),
         }
     }
 
     /// Grows `scratch` to what [`Conv::run`] needs, so that running does not allocate.
     pub fn reserve(&self, scratch: &mut Scratch) {
-        if let Body::Tiled(tiled) = &self.body {
-            (tiled.engine.reserve)(scratch, tiled.band.len(&self.window));
+        match &self.body {
+            Body::Reference { .. } => {}
+            Body::Tiled(tiled) => (tiled.engine.reserve)(scratch, tiled.band.len(&self.window)),
+            Body::Winograd(winograd) => scratch.reserve_words(winograd.scratch(&self.window)),
         }
     }
 
@@ -193,6 +213,8 @@ impl Conv {
             }
             // SAFETY: an engine comes from a kernel that this machine was seen to run.
             Body::Tiled(tiled) => unsafe { (tiled.engine.conv)(self, job, scratch) },
+            // SAFETY: likewise.
+            Body::Winograd(winograd) => unsafe { (winograd.engine.conv)(self, job, scratch) },
         }
     }
 
@@ -240,11 +262,14 @@ impl Tiled {
             runs: height * taps,
             run_len,
             weight: |o, run: usize, e: usize| {
-                spec.weight(o, run / taps, run % taps + e / channels, e % channels)
+                i16::from(spec.weight(o, run / taps, run % taps + e / channels, e % channels))
             },
-            bias: spec.bias,
-            multipliers: spec.multipliers,
-            input_zero_point: spec.input_zero_point,
+            bias: &fold_bias(
+                spec.weights,
+                spec.bias,
+                i32::from(spec.input_zero_point) + layout.offset,
+            ),
+            multipliers: &spec.multipliers.iter().map(|m| m.get()).collect::<Vec<_>>(),
         };
         let panels = Panels::new(layout, spec.out_channels, spec.groups, &reduction);
         let band = plan_band(layout, spec, output, run_len);
@@ -322,8 +347,6 @@ unsafe fn band_tiles<S: Isa>(
     let channels = conv.output.channels;
     let (in_group, out_group) = (conv.input.channels / conv.groups, channels / conv.groups);
     let bases = &tiled.bases[..out.len() / channels];
-    let tiles = bases.len().div_ceil(S::LAYOUT.pixels);
-    let (smallest, larger) = (bases.len() / tiles, bases.len() % tiles);
     let reach = (conv.groups - 1) * in_group
         + bases[bases.len() - 1]
         + runs[runs.len() - 1]
@@ -356,10 +379,8 @@ unsafe fn band_tiles<S: Isa>(
             // panel have the panel's size; `r` and `out` are good for a tile, as seen below.
             unsafe { dispatch::<S>(panels.vectors, &tile) };
         };
-        let (mut at, mut rest) = (g * out_group + within, bases);
-        for i in 0..tiles {
-            // Tiles of equal size, but for one pixel.
-            let (now, later) = rest.split_at(smallest + usize::from(i < larger));
+        let mut at = g * out_group + within;
+        for now in divide(bases, S::LAYOUT.pixels) {
             if valid == panels.width {
                 let r = residual.get(at..).unwrap_or(&[]).as_ptr();
                 run(now, r, out[at..].as_mut_ptr(), channels);
@@ -369,7 +390,6 @@ unsafe fn band_tiles<S: Isa>(
                 });
             }
             at += now.len() * channels;
-            rest = later;
         }
     }
 }

@@ -4,8 +4,7 @@ use super::band::{Activation, Scratch};
 use super::choice::{Engine, Kernel};
 use super::error::KernelError;
 use super::isa::{End, Isa, MAX_WIDTH, Tile, dispatch};
-use super::pack::{Panels, Reduction, check_sums};
-use super::quantise::Multiplier;
+use super::pack::{Panels, Reduction, check_sums, fold_bias};
 
 /// A fully connected layer with exact 32-bit results, in units of `s_input · s_weight[row]`.
 pub struct Gemm {
@@ -38,19 +37,20 @@ impl Gemm {
         check_sums(weights, bias, input_zero_point)?;
         let columns = weights.len() / rows;
         let body = match kernel.engine(weights.contains(&i8::MIN)) {
-            None => Body::Reference {
-                weights: weights.to_vec(),
-                bias: bias.to_vec(),
-                input_zero_point,
-            },
+            None => {
+                Body::Reference { weights: weights.to_vec(), bias: bias.to_vec(), input_zero_point }
+            }
             Some(engine) => {
                 let from = Reduction {
                     runs: 1,
                     run_len: columns,
-                    weight: |row, _, column| weights[row * columns + column],
-                    bias,
-                    multipliers: &vec![Multiplier::ONE; rows],
-                    input_zero_point,
+                    weight: |row, _, column| i16::from(weights[row * columns + column]),
+                    bias: &fold_bias(
+                        weights,
+                        bias,
+                        i32::from(input_zero_point) + engine.layout.offset,
+                    ),
+                    multipliers: &vec![1.0; rows],
                 };
                 Body::Packed { engine, panels: Panels::new(engine.layout, rows, 1, &from) }
             }

@@ -22,6 +22,8 @@ pub(super) struct Layout {
     pub pixels: usize,
     /// Vectors side by side in a full panel: a power of two.
     pub vectors: usize,
+    /// Bytes of a packed weight: 1, or 2 for a tile that multiplies 16-bit words.
+    pub weight_bytes: usize,
     /// Whether the band can be the input map itself when nothing is padded.
     pub in_place: bool,
 }
@@ -114,7 +116,7 @@ pub(super) unsafe fn run_tile<S: Isa, const P: usize, const V: usize>(t: &Tile<'
                 row[v] = bias;
             }
         }
-        let row = V * lanes * S::LAYOUT.group;
+        let row = V * lanes * S::LAYOUT.group * S::LAYOUT.weight_bytes;
         let mut weights = t.weights;
         for &run in t.runs {
             let mut x = [t.x; P];
@@ -133,7 +135,10 @@ pub(super) unsafe fn run_tile<S: Isa, const P: usize, const V: usize>(t: &Tile<'
 /// # Safety
 /// As for [`run_tile`].
 #[inline(always)]
-unsafe fn finish<S: Isa, const P: usize, const V: usize>(acc: &[[S::I32; V]; P], end: &End<'_>) {
+pub(super) unsafe fn finish<S: Isa, const P: usize, const V: usize>(
+    acc: &[[S::I32; V]; P],
+    end: &End<'_>,
+) {
     let lanes = S::LAYOUT.lanes;
     // SAFETY: pixel p owns V vectors at p · pitch in `out`, and in `r` when there is a residual.
     unsafe {
@@ -189,6 +194,18 @@ unsafe fn join<S: Isa, const V: usize>(t: &mut [S::F32; V], residual: &Residual,
             t[v] = S::add(t[v], S::mul(r, m));
         }
     }
+}
+
+/// Divides pixels into tiles of at most `most`, of equal size but for one pixel.
+pub(super) fn divide(pixels: &[usize], most: usize) -> impl Iterator<Item = &[usize]> {
+    let tiles = pixels.len().div_ceil(most);
+    let (smallest, larger) = (pixels.len() / tiles, pixels.len() % tiles);
+    let mut rest = pixels;
+    (0..tiles).map(move |i| {
+        let (tile, later) = rest.split_at(smallest + usize::from(i < larger));
+        rest = later;
+        tile
+    })
 }
 
 /// Calls `S::tile` for a tile of as many pixels as it has bases, on panels of `vectors` vectors.

@@ -2,7 +2,6 @@
 
 use super::error::{KernelError, KernelErrorKind};
 use super::isa::Layout;
-use super::quantise::Multiplier;
 
 /// A cache line of weights, so that panels begin on one.
 #[derive(Clone, Copy)]
@@ -15,9 +14,19 @@ pub(super) struct Reduction<'a, W> {
     pub run_len: usize,
     /// Weight of output channel `o` at element `e` of run `r`: `weight(o, r, e)`.
     pub weight: W,
+    /// What the sum of each output channel begins with: see [`fold_bias`].
     pub bias: &'a [i32],
-    pub multipliers: &'a [Multiplier],
-    pub input_zero_point: i8,
+    pub multipliers: &'a [f32],
+}
+
+/// Bias of each output channel with the zero point (and layout offset) of the input folded in:
+/// `bias − zero_point · Σ w`, from weights of one output channel after the other.
+///
+/// Folding may wrap, and so may partial sums; the whole sum cannot (see [`check_sums`]).
+pub(super) fn fold_bias(weights: &[i8], bias: &[i32], zero_point: i32) -> Vec<i32> {
+    let channels = weights.chunks(weights.len() / bias.len());
+    let sums = channels.map(|weights| weights.iter().map(|&w| i32::from(w)).sum::<i32>());
+    sums.zip(bias).map(|(sum, &bias)| bias.wrapping_sub(sum.wrapping_mul(zero_point))).collect()
 }
 
 /// Refuses weights (of one output channel after the other) whose sums could leave 32 bits for some input.
@@ -26,23 +35,31 @@ pub(super) fn check_sums(
     bias: &[i32],
     input_zero_point: i8,
 ) -> Result<(), KernelError> {
+    match widest_sum(weights, bias, input_zero_point) {
+        (sum, o) if sum > i64::from(i32::MAX) => Err(KernelError::new(
+            KernelErrorKind::Overflow,
+            format!("sums of output channel {o} can leave 32 bits; its bias is {}", bias[o]),
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// A bound on the magnitude of every sum, and the output channel that it comes from.
+pub(super) fn widest_sum(weights: &[i8], bias: &[i32], input_zero_point: i8) -> (i64, usize) {
     let zero_point = i64::from(input_zero_point);
     let furthest = (127 - zero_point).max(zero_point + 128);
-    for (o, (weights, &bias)) in weights.chunks(weights.len() / bias.len()).zip(bias).enumerate() {
+    let channels = weights.chunks(weights.len() / bias.len()).zip(bias).enumerate();
+    channels.fold((0, 0), |widest, (o, (weights, &bias))| {
         let magnitude: i64 = weights.iter().map(|&w| i64::from(w).abs()).sum();
-        if magnitude * furthest + i64::from(bias).abs() > i64::from(i32::MAX) {
-            let message = format!("sums of output channel {o} can leave 32 bits; its bias is {bias}");
-            return Err(KernelError::new(KernelErrorKind::Overflow, message));
-        }
-    }
-    Ok(())
+        widest.max((magnitude * furthest + i64::from(bias).abs(), o))
+    })
 }
 
 /// All weights of a layer, packed once.
 ///
 /// A panel holds `width` output channels: for each run, for each k-group, for each channel, the
 /// `group` weights that belong to neighbouring input channels. Runs are padded to whole groups, panels
-/// to whole vectors, with zeros. Zero point and layout offset of the input are folded into the bias.
+/// to whole vectors, with zeros.
 pub(super) struct Panels {
     /// Vectors side by side in a panel.
     pub vectors: usize,
@@ -60,7 +77,7 @@ pub(super) struct Panels {
 
 impl Panels {
     /// Packs `channels` output channels, divided into `channel_groups` equal groups.
-    pub fn new<W: Fn(usize, usize, usize) -> i8>(
+    pub fn new<W: Fn(usize, usize, usize) -> i16>(
         layout: Layout,
         channels: usize,
         channel_groups: usize,
@@ -71,7 +88,8 @@ impl Panels {
         let width = vectors * layout.lanes;
         let per_group = group_channels.div_ceil(width);
         let groups = from.run_len.div_ceil(layout.group);
-        let lines_per_panel = (from.runs * groups * width * layout.group).div_ceil(64);
+        let panel_bytes = from.runs * groups * width * layout.group * layout.weight_bytes;
+        let lines_per_panel = panel_bytes.div_ceil(64);
         let panels = channel_groups * per_group;
         let mut packed = Panels {
             vectors,
@@ -92,7 +110,7 @@ impl Panels {
     }
 
     /// Packs output channel `o` as channel `lane` of `panel`.
-    fn fill_channel<W: Fn(usize, usize, usize) -> i8>(
+    fn fill_channel<W: Fn(usize, usize, usize) -> i16>(
         &mut self,
         layout: Layout,
         o: usize,
@@ -100,21 +118,22 @@ impl Panels {
         lane: usize,
         from: &Reduction<'_, W>,
     ) {
-        let mut sum = 0;
+        let bytes = layout.weight_bytes;
         for run in 0..from.runs {
             for e in 0..from.run_len {
-                let w = (from.weight)(o, run, e);
-                sum += i32::from(w);
                 let k_group = run * self.groups + e / layout.group;
                 let at = (k_group * self.width + lane) * layout.group + e % layout.group;
-                self.lines[panel * self.lines_per_panel + at / 64].0[at % 64] = w;
+                let w = (from.weight)(o, run, e);
+                // A word's bytes in the machine's order; or the byte that the word fits into.
+                let word = w.to_ne_bytes().map(|b| b as i8);
+                let stored = if bytes == 1 { &[w as i8][..] } else { &word[..] };
+                let line = &mut self.lines[panel * self.lines_per_panel + at * bytes / 64];
+                line.0[at * bytes % 64..][..bytes].copy_from_slice(stored);
             }
         }
         let at = panel * self.width + lane;
-        // Folding may wrap, and so may partial sums; the whole sum cannot (`check_sums`).
-        let zero_point = i32::from(from.input_zero_point) + layout.offset;
-        self.bias[at] = from.bias[o].wrapping_sub(sum.wrapping_mul(zero_point));
-        self.multipliers[at] = from.multipliers[o].get();
+        self.bias[at] = from.bias[o];
+        self.multipliers[at] = from.multipliers[o];
     }
 
     /// The weights of one panel.

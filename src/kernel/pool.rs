@@ -20,8 +20,7 @@ impl MaxPool {
     /// Errors: `Shape` when no window fits, or when one could lie in the padding alone.
     pub fn new(kernel: Kernel, input: Map, window: Window) -> Result<MaxPool, KernelError> {
         let [height, width] = window.output(input)?;
-        let pool =
-            MaxPool { kernel, input, output: Map { height, width, ..input }, window };
+        let pool = MaxPool { kernel, input, output: Map { height, width, ..input }, window };
         let empty_row = (0..height).any(|y| pool.taps(0, y).next().is_none());
         let empty_column = (0..width).any(|x| pool.taps(1, x).next().is_none());
         if empty_row || empty_column {
@@ -167,9 +166,10 @@ impl Moments {
     /// `n·Σx² − (Σx)²` of each channel: the unbiased variance in units of `s² / (n·(n−1))`.
     pub fn spread(&self) -> impl Iterator<Item = i64> {
         let n = self.pixels as i64;
-        self.sum.iter().zip(&self.sum_sq).map(move |(&sum, &sum_sq)| {
-            n * i64::from(sum_sq) - i64::from(sum) * i64::from(sum)
-        })
+        self.sum
+            .iter()
+            .zip(&self.sum_sq)
+            .map(move |(&sum, &sum_sq)| n * i64::from(sum_sq) - i64::from(sum) * i64::from(sum))
     }
 
     /// Global average pooling as `QuantizeLinear(GlobalAveragePool(DequantizeLinear(x)))` defines it:

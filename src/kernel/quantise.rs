@@ -103,16 +103,16 @@ impl Grid {
 
 /// A ratio of scales by which an integer is brought to the output's grid.
 ///
-/// Either 0 or within 2⁻¹⁰⁰..=2⁶⁰: a product with an integer below 2³¹ is then normal and finite, and
-/// so is the sum of two such products or exactly 0.
+/// Either 0 or within 2⁻⁹⁸..=2⁶⁰: a product of it, or of a quarter of it, with an integer below 2³¹ is then
+/// 0 or normal and finite, and so is the sum of two such products.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Multiplier(f32);
 
 impl Multiplier {
-    const SMALLEST: f64 = 1.0 / (1u128 << 100) as f64;
+    const SMALLEST: f64 = 1.0 / (1u128 << 98) as f64;
     const LARGEST: f64 = (1u64 << 60) as f64;
 
-    /// Rounds `ratio`, the quotient of positive scales, to f32. A ratio below 2⁻¹⁰⁰ becomes 0, which
+    /// Rounds `ratio`, the quotient of positive scales, to f32. A ratio below 2⁻⁹⁸ becomes 0, which
     /// changes no result. Refuses zero, negative, infinite, NaN and those above 2⁶⁰.
     pub fn new(ratio: f64) -> Result<Multiplier, KernelError> {
         if !(ratio > 0.0 && ratio <= Self::LARGEST) {
@@ -123,9 +123,6 @@ impl Multiplier {
         }
         Ok(Multiplier(if ratio < Self::SMALLEST { 0.0 } else { ratio as f32 }))
     }
-
-    /// 1: for sums that are not rescaled.
-    pub(super) const ONE: Multiplier = Multiplier(1.0);
 
     /// The factor.
     pub fn get(self) -> f32 {

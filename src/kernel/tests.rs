@@ -4,7 +4,9 @@
 use proptest::prelude::*;
 
 use super::choice::Engine;
-use super::portable::Plain;
+use super::conv::Method;
+use super::portable::{Plain, PlainWords};
+use super::winograd::{Winograd, WinogradEngine};
 use super::*;
 use crate::random::Random;
 
@@ -17,6 +19,16 @@ fn models() -> [Engine; 4] {
         Engine::of::<Plain<4, 2, 0, 4, 4>>(),
         Engine::of::<Plain<4, 4, 0, 4, 4>>(),
     ]
+}
+
+/// Winograd's method with each kernel of this machine that has it, and with models of AVX2's and NEON's.
+fn winograds() -> Vec<WinogradEngine> {
+    let kernels = Kernel::available().into_iter().filter_map(|kernel| kernel.winograd());
+    let models = [
+        WinogradEngine::of::<PlainWords<8, 2, 6, 2>>(),
+        WinogradEngine::of::<PlainWords<4, 1, 4, 4>>(),
+    ];
+    kernels.chain(models).collect()
 }
 
 /// Where bytes come from: extremes must not hide among averages.
@@ -114,10 +126,10 @@ fn window() -> impl Strategy<Value = Window> {
     prop_oneof![usual, any]
 }
 
-fn case() -> impl Strategy<Value = Case> {
+fn case(window: impl Strategy<Value = Window>) -> impl Strategy<Value = Case> {
     let shape = (1usize..20, 1usize..20, 1usize..=5, 1usize..=24, 1usize..=70);
     let looks = (any::<i8>(), bytes(), bytes(), 0u8..3, any::<bool>(), any::<u64>());
-    (shape, window(), looks).prop_filter_map("the window fits", |(shape, window, looks)| {
+    (shape, window, looks).prop_filter_map("the window fits", |(shape, window, looks)| {
         let (height, width, groups, per_group, out_channels) = shape;
         let groups = if groups > 3 { 1 } else { groups };
         let input = Map { height, width, channels: per_group * groups };
@@ -175,7 +187,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..Default::default() })]
 
     #[test]
-    fn every_convolution_equals_the_reference(case in case(), split: [usize; 2]) {
+    fn every_convolution_equals_the_reference(case in case(window()), split: [usize; 2]) {
         let spec = case.spec();
         let reference = Conv::new(Kernel::REFERENCE, &spec).unwrap();
         let residual = case.residual_map(reference.output().len());
@@ -185,8 +197,25 @@ proptest! {
             prop_assert_eq!(&run(&conv, &case.map, &residual, &split), &want, "{}", kernel);
         }
         for (i, engine) in models().into_iter().enumerate() {
-            let conv = Conv::with_engine(Some(engine), &spec).unwrap();
+            let conv = Conv::with_method(Method::Direct(engine), &spec).unwrap();
             prop_assert_eq!(&run(&conv, &case.map, &residual, &split), &want, "model {}", i);
+        }
+    }
+
+    #[test]
+    fn winograd_equals_the_reference(
+        case in case(prop::array::uniform4(0usize..4).prop_map(|pad| Window { pad, ..Window::square(3, 1, 0) })),
+        split: [usize; 2],
+    ) {
+        let case = Case { groups: 1, weights: case.weights.repeat(case.groups), ..case };
+        let spec = case.spec();
+        let reference = Conv::new(Kernel::REFERENCE, &spec).unwrap();
+        let residual = case.residual_map(reference.output().len());
+        let want = run(&reference, &case.map, &residual, &[]);
+        prop_assert!(Winograd::fits(&spec));
+        for (i, engine) in winograds().into_iter().enumerate() {
+            let conv = Conv::with_method(Method::Winograd(engine), &spec).unwrap();
+            prop_assert_eq!(&run(&conv, &case.map, &residual, &split), &want, "engine {}", i);
         }
     }
 
@@ -336,7 +365,9 @@ fn the_reference_is_the_float_pipeline() {
             groups: 1,
             out_channels,
             weights: &weights,
-            bias: &(0..out_channels).map(|_| random.below(40_000) as i32 - 20_000).collect::<Vec<_>>(),
+            bias: &(0..out_channels)
+                .map(|_| random.below(40_000) as i32 - 20_000)
+                .collect::<Vec<_>>(),
             multipliers: &own.iter().map(|&m| Multiplier::new(m).unwrap()).collect::<Vec<_>>(),
             residual: Residual::Direct {
                 zero_point: random.next_u64() as i8,
@@ -385,7 +416,8 @@ fn a_small_network_has_one_result() {
         spec.input = stem.output();
         spec.input_zero_point = -128;
         spec.weights = &block;
-        spec.residual = Residual::Direct { zero_point: -128, multiplier: Multiplier::new(0.7).unwrap() };
+        spec.residual =
+            Residual::Direct { zero_point: -128, multiplier: Multiplier::new(0.7).unwrap() };
         let map = run(&Conv::new(kernel, &spec).unwrap(), &map, &map, &[5]);
         let mut moments = Moments::new(48);
         moments.take(kernel, &map);
