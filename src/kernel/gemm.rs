@@ -1,0 +1,133 @@
+//! The product of a weight matrix with one vector: the final layer.
+
+use super::band::{Activation, Scratch};
+use super::choice::{Engine, Kernel};
+use super::error::KernelError;
+use super::isa::{End, Isa, MAX_WIDTH, Tile, dispatch};
+use super::pack::{Panels, Reduction, check_sums, fold_bias};
+
+/// A fully connected layer with exact 32-bit results, in units of `s_input · s_weight[row]`.
+pub struct Gemm {
+    rows: usize,
+    columns: usize,
+    body: Body,
+}
+
+enum Body {
+    Reference { weights: Vec<i8>, bias: Vec<i32>, input_zero_point: i8 },
+    Packed { engine: Engine, panels: Panels },
+}
+
+impl Gemm {
+    /// Packs `weights` (`[rows][columns]`, as in ONNX's `Gemm` with `transB = 1`) for `kernel`; `bias`
+    /// has one value per row.
+    ///
+    /// Errors: `Shape` when sizes do not fit together, `Overflow` when a sum could leave 32 bits.
+    pub fn new(
+        kernel: Kernel,
+        weights: &[i8],
+        bias: &[i32],
+        input_zero_point: i8,
+    ) -> Result<Gemm, KernelError> {
+        let rows = bias.len();
+        if rows == 0 || weights.is_empty() || !weights.len().is_multiple_of(rows) {
+            let message = format!("{} weights do not make {rows} rows", weights.len());
+            return Err(KernelError::shape(message));
+        }
+        check_sums(weights, bias, input_zero_point)?;
+        let columns = weights.len() / rows;
+        let body = match kernel.engine(weights.contains(&i8::MIN)) {
+            None => {
+                Body::Reference { weights: weights.to_vec(), bias: bias.to_vec(), input_zero_point }
+            }
+            Some(engine) => {
+                let from = Reduction {
+                    runs: 1,
+                    run_len: columns,
+                    weight: |row, _, column| i16::from(weights[row * columns + column]),
+                    bias: &fold_bias(
+                        weights,
+                        bias,
+                        i32::from(input_zero_point) + engine.layout.offset,
+                    ),
+                    multipliers: &vec![1.0; rows],
+                };
+                Body::Packed { engine, panels: Panels::new(engine.layout, rows, 1, &from) }
+            }
+        };
+        Ok(Gemm { rows, columns, body })
+    }
+
+    /// Results of [`Gemm::run`].
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Values of an input vector.
+    pub fn columns(&self) -> usize {
+        self.columns
+    }
+
+    /// Grows `scratch` to what [`Gemm::run`] needs, so that running does not allocate.
+    pub fn reserve(&self, scratch: &mut Scratch) {
+        if let Body::Packed { engine, panels } = &self.body {
+            (engine.reserve)(scratch, panels.groups * engine.layout.group);
+        }
+    }
+
+    /// `output[row] = bias[row] + Σ (input[column] − zero_point) · weights[row][column]`.
+    ///
+    /// Panics when a slice has another length, and when `scratch` was not [reserved](Gemm::reserve).
+    pub fn run(&self, input: &[i8], output: &mut [i32], scratch: &mut Scratch) {
+        assert_eq!(input.len(), self.columns, "length of the input vector");
+        assert_eq!(output.len(), self.rows, "length of the output vector");
+        match &self.body {
+            Body::Reference { weights, bias, input_zero_point } => {
+                for ((out, bias), row) in
+                    output.iter_mut().zip(bias).zip(weights.chunks_exact(self.columns))
+                {
+                    let products = row.iter().zip(input).map(|(&w, &x)| {
+                        (i32::from(x) - i32::from(*input_zero_point)) * i32::from(w)
+                    });
+                    *out = bias + products.sum::<i32>();
+                }
+            }
+            // SAFETY: an engine comes from a kernel that this machine was seen to run.
+            Body::Packed { engine, panels } => unsafe {
+                (engine.product)(panels, input, output, scratch)
+            },
+        }
+    }
+}
+
+/// The sums of all panels for one vector.
+///
+/// # Safety
+/// The caller runs on `S`, and `panels` were packed for it.
+pub(super) unsafe fn product<S: Isa>(
+    panels: &Panels,
+    input: &[i8],
+    output: &mut [i32],
+    scratch: &mut Scratch,
+) {
+    let padded = panels.groups * S::LAYOUT.group;
+    let band = &mut S::X::buffer(scratch)[..padded];
+    for (to, &x) in band.iter_mut().zip(input) {
+        *to = S::X::from_i8(x, S::LAYOUT.offset);
+    }
+    for (panel, out) in output.chunks_mut(panels.width).enumerate() {
+        let mut sums = [0i32; MAX_WIDTH];
+        let t = Tile {
+            x: band.as_ptr(),
+            bases: &[0],
+            runs: &[0],
+            groups: panels.groups,
+            weights: panels.weights(panel),
+            bias: panels.bias(panel).as_ptr(),
+            end: End::Sums { out: sums.as_mut_ptr(), pitch: MAX_WIDTH },
+        };
+        // SAFETY: the caller runs on S. The band holds all k-groups of the one run, `sums` the widest panel.
+        unsafe { dispatch::<S>(panels.vectors, &t) };
+        out.copy_from_slice(&sums[..out.len()]);
+    }
+}
