@@ -13,6 +13,7 @@ pub mod backbone;
 pub mod camera;
 pub mod energy;
 pub mod image;
+pub mod kernel;
 pub mod logger;
 pub mod model;
 pub mod random;
