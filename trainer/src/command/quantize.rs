@@ -108,7 +108,8 @@ impl Sample {
         let text = &args.data;
         let mut source = Pictures::open(text)?;
         let wanted = 2 * args.pictures.get();
-        let stride = source.count().map_or(1, |count| (count as usize / wanted).max(1));
+        // Of `count` pictures, `wanted` at equal distances; all where their number is not known.
+        let count = source.count().map_or(wanted, |count| wanted.max(count as usize));
         let mut progress = Progress::new(
             text,
             Some(source.count().map_or(wanted, |c| wanted.min(c as usize)) as u64),
@@ -119,7 +120,7 @@ impl Sample {
             let Some(raw) = source.next_raw() else { break };
             index += 1;
             let raw = raw?;
-            if (index - 1) % stride != 0 {
+            if (index - 1) * wanted % count >= wanted {
                 continue;
             }
             progress.tick();
