@@ -2,6 +2,7 @@
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
+use std::sync::Mutex;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use clap::Args;
@@ -69,7 +70,7 @@ pub fn run(args: &QuantizeArgs) -> Result<()> {
     let compared = if others.is_empty() { &calibration } else { &others };
     let compared = &compared[..compared.len().min(COMPARED)];
     let losses = quantized.losses(&entry, compared, options.threads)?;
-    let top1 = pictures.top1(&float, &int8, &input.normalise)?;
+    let top1 = pictures.top1(&float, &int8, &input.normalise, options.threads)?;
     pack::write_file(&args.out, &quantized.onnx)?;
     summarise(args, &quantized, calibration.len());
     if let Some(top1) = top1 {
@@ -164,7 +165,13 @@ impl Sample {
     }
 
     /// The line on top-1, when the pictures' classes are the network's.
-    fn top1(&self, float: &Backbone, int8: &Backbone, how: &Normalise) -> Result<Option<String>> {
+    fn top1(
+        &self,
+        float: &Backbone,
+        int8: &Backbone,
+        how: &Normalise,
+        threads: NonZeroUsize,
+    ) -> Result<Option<String>> {
         let Some(labels) = self.labels()? else { return Ok(None) };
         if labels.classes.len() != float.classes() {
             log::warn!(
@@ -174,26 +181,41 @@ impl Sample {
             );
             return Ok(None);
         }
-        let mut progress = Progress::new("measuring top-1", Some(self.others.len() as u64));
-        let (mut float, mut int8) = (float.state(how)?, int8.state(how)?);
-        let (mut right, mut alike) = ([0usize; 2], 0usize);
-        for ((_, picture), &label) in self.others.iter().zip(&labels.labels) {
-            let named = [&mut float, &mut int8].map(|s| s.run(picture).map(|f| largest(&f.logits)));
-            let [float, int8] = named;
-            let (float, int8) = (float?, int8?);
-            right[0] += usize::from(float == label as usize);
-            right[1] += usize::from(int8 == label as usize);
-            alike += usize::from(float == int8);
-            progress.tick();
+        let progress = Mutex::new(Progress::new("measuring top-1", Some(self.others.len() as u64)));
+        let count = |first: usize| -> Result<[usize; 3]> {
+            let (mut float, mut int8) = (float.state(how)?, int8.state(how)?);
+            let mut counts = [0; 3];
+            for index in (first..self.others.len()).step_by(threads.get()) {
+                let (picture, label) = (&self.others[index].1, labels.labels[index] as usize);
+                let float = largest(&float.run(picture)?.logits);
+                let int8 = largest(&int8.run(picture)?.logits);
+                let found = [float == label, int8 == label, float == int8];
+                counts.iter_mut().zip(found).for_each(|(sum, is)| *sum += usize::from(is));
+                if let Ok(mut progress) = progress.lock() {
+                    progress.tick();
+                }
+            }
+            Ok(counts)
+        };
+        let counts = std::thread::scope(|scope| {
+            let count = &count;
+            let workers: Vec<_> =
+                (0..threads.get()).map(|first| scope.spawn(move || count(first))).collect();
+            let join = workers.into_iter().map(|worker| worker.join());
+            join.map(|done| done.unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+                .collect::<Result<Vec<_>>>()
+        })?;
+        if let Ok(progress) = progress.into_inner() {
+            progress.finish();
         }
-        progress.finish();
+        let total = |which: usize| counts.iter().map(|counts| counts[which]).sum::<usize>();
         let all = self.others.len();
         let percent = |count: usize| 100.0 * count as f64 / all as f64;
         Ok(Some(format!(
             "top-1 on {all} other pictures: float {:.1} %, int8 {:.1} %, same class {:.1} %",
-            percent(right[0]),
-            percent(right[1]),
-            percent(alike)
+            percent(total(0)),
+            percent(total(1)),
+            percent(total(2))
         )))
     }
 }

@@ -35,11 +35,14 @@ fn next_pair(graph: &GraphProto) -> Option<(usize, usize)> {
     let is_output = |name: &str| graph.output.iter().any(|output| output.name == name);
     graph.node.iter().enumerate().find_map(|(norm, node)| {
         let is_inference = attribute_int(node, "training_mode").unwrap_or(0) == 0;
-        if node.op_type != "BatchNormalization" || node.input.len() != 5 || !is_inference {
+        let is_whole = node.input.len() == 5 && !node.output.is_empty();
+        if node.op_type != "BatchNormalization" || !is_whole || !is_inference {
             return None;
         }
         let input = node.input[0].as_str();
-        let is_conv = |n: &NodeProto| n.op_type == "Conv" && n.output.iter().any(|o| o == input);
+        let is_conv = |n: &NodeProto| {
+            n.op_type == "Conv" && n.input.len() >= 2 && n.output.iter().any(|o| o == input)
+        };
         let conv = graph.node.iter().position(is_conv)?;
         let alone = consumers[input].len() == 1 && !is_output(input);
         let constants = node.input[1..].iter().chain(graph.node[conv].input.get(1..)?);
