@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use oddsight::backbone::{Backbone, Features, Normalise};
@@ -245,7 +245,7 @@ impl Bench {
 
     fn run(&self, args: &str) -> Output {
         let program = env!("CARGO_BIN_EXE_oddsight-train");
-        let args = format!("quantize --backbone tiny.onnx --pictures 6 {args}");
+        let args = format!("quantize --backbone tiny.onnx {args}");
         let args = args.split_whitespace();
         Command::new(program).current_dir(self.dir.path()).args(args).output().unwrap()
     }
@@ -270,7 +270,7 @@ fn the_program_writes_and_reports() {
     for class in 0..CLASSES {
         bench.pictures(&format!("data/class{class}"), 8);
     }
-    let said = bench.said("--data data --out int8.onnx");
+    let said = bench.said("--data data --out int8.onnx --pictures 6");
     assert!(said.contains("4 layers") && said.contains("6 pictures"), "{said}");
     assert!(said.contains("top-1 on 6 other pictures: float "), "{said}");
     assert!(said.contains(" dB  /net/"), "{said}");
@@ -295,4 +295,22 @@ fn the_program_refuses() {
     std::fs::rename(bench.path("int8.onnx"), bench.path("tiny.onnx")).unwrap();
     let why = bench.refused("--data data --out int8.onnx");
     assert!(why.contains("quantised already"), "{why}");
+}
+
+/// A real network keeps its classes. The data lies beside a developer's checkout.
+#[test]
+fn a_real_network_keeps_its_classes() {
+    let shared = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared");
+    let onnx = shared.join("models/resnet18-w16-cifar10.onnx");
+    let tar = shared.join("data/cifar10-train.tar");
+    if !onnx.exists() || !tar.exists() {
+        println!("SKIP: no {} beside the checkout", shared.display());
+        return;
+    }
+    let bench = Bench { dir: tempfile::tempdir().unwrap() };
+    std::fs::copy(onnx, bench.path("tiny.onnx")).unwrap();
+    let said = bench.said(&format!("--data {} --out int8.onnx --pictures 100", tar.display()));
+    let same = said.split("same class ").nth(1).unwrap().split(' ').next().unwrap();
+    assert!(same.parse::<f64>().unwrap() >= 97.0, "{said}");
+    assert!(said.contains("21 layers") && !said.contains("stays float"), "{said}");
 }
