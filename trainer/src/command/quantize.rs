@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use clap::Args;
 use oddsight::backbone::{Backbone, Normalise};
 use oddsight::image::{self, Rgb};
-use oddsight_train::features::Input;
+use oddsight_train::features::{FeatureFile, Input};
 use oddsight_train::labels::{Labeller, Labels};
 use oddsight_train::pack;
 use oddsight_train::progress::Progress;
@@ -48,6 +48,9 @@ pub struct QuantizeArgs {
 
 /// Quantises, checks that the device can load the result, writes it and reports.
 pub fn run(args: &QuantizeArgs) -> Result<()> {
+    if FeatureFile::is_named_by(&args.data) {
+        bail!("{}: a feature file; pictures are wanted", args.data);
+    }
     let options = args.work.options()?;
     let source = &args.backbone.backbone;
     let is_same = |a, b| matches!((std::fs::canonicalize(a), std::fs::canonicalize(b)), (Ok(a), Ok(b)) if a == b);

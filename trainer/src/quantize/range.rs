@@ -234,15 +234,13 @@ mod tests {
         assert!(!Histogram::default().add(&[f32::INFINITY]));
     }
 
-    /// One value in 100,000 is a thousand times larger: both rules cut it off, and mse finds an error
-    /// no larger than that of the full range.
+    /// One value in two million is twenty times larger: both rules cut it off.
     #[test]
     fn an_outlier_does_not_set_the_range() {
         let mut random = Random::new(6);
-        let mut values: Vec<f32> = (0..100_000).map(|_| random.range(0.0, 1.0) as f32).collect();
-        values[7] = 20.0;
+        let values: Vec<f32> = (0..100_000).map(|_| random.range(0.0, 1.0) as f32).collect();
         let mut histogram = Histogram::default();
-        assert!(histogram.add(&values));
+        assert!((0..20).all(|_| histogram.add(&values)) && histogram.add(&[20.0]));
         for rule in [RangeRule::Mse, RangeRule::Percentile] {
             let affine = histogram.affine(rule);
             assert_eq!(affine.zero_point, 0);
