@@ -54,6 +54,13 @@ impl Normalise {
         if side <= 64 { Normalise::CIFAR10 } else { Normalise::IMAGENET }
     }
 
+    /// `levels[channel][pixel value]`: the network's input for each of a channel's pixel values.
+    pub fn levels(&self) -> [[f32; 256]; 3] {
+        std::array::from_fn(|c| {
+            std::array::from_fn(|v| (v as f32 / 255.0 - self.mean[c]) / self.std[c])
+        })
+    }
+
     /// False when a value is not finite or a deviation is not positive.
     pub fn is_valid(&self) -> bool {
         self.mean.iter().all(|m| m.is_finite())
@@ -180,10 +187,7 @@ impl Backbone {
         let inner = self.plan.spawn().map_err(|e| {
             BackboneError::new(BackboneErrorKind::Run, "backbone", format!("{e:#}"))
         })?;
-        let levels = std::array::from_fn(|c| {
-            std::array::from_fn(|v| (v as f32 / 255.0 - normalise.mean[c]) / normalise.std[c])
-        });
-        Ok(State { inner, crop: self.crop, map: self.map, levels })
+        Ok(State { inner, crop: self.crop, map: self.map, levels: normalise.levels() })
     }
 }
 

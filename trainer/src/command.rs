@@ -13,6 +13,7 @@ use oddsight_train::features::{FeatureFile, Input};
 pub mod eval;
 pub mod features;
 pub mod fit;
+pub mod quantize;
 
 /// The network and how pictures are brought to its input.
 #[derive(Args)]

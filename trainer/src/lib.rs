@@ -8,6 +8,7 @@ pub mod labels;
 pub mod metrics;
 pub mod pack;
 pub mod progress;
+pub mod quantize;
 pub mod report;
 pub mod score;
 pub mod source;

@@ -25,6 +25,8 @@ enum Command {
     Features(command::features::FeaturesArgs),
     /// Measure how well a model tells unusual pictures from normal ones.
     Eval(command::eval::EvalArgs),
+    /// Quantise a float backbone to int8, calibrated on pictures.
+    Quantize(command::quantize::QuantizeArgs),
 }
 
 fn main() -> ExitCode {
@@ -34,6 +36,7 @@ fn main() -> ExitCode {
         Command::Fit(args) => command::fit::run(&args),
         Command::Features(args) => command::features::run(&args),
         Command::Eval(args) => command::eval::run(&args),
+        Command::Quantize(args) => command::quantize::run(&args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
