@@ -196,28 +196,46 @@ unsafe fn multiply_4x4(
     weights: *const i8,
     blocks: usize,
 ) {
-    /// Two k-groups, at lanes `$a` and `$b` of the activations `$x` of one pixel.
-    macro_rules! pixel {
-        ($x:literal $a:literal $b:literal $s0:literal $s1:literal $s2:literal $s3:literal) => {
+    /// Repeats lanes `$i` and `$j` of `$x` over the registers `$a` and `$b`.
+    macro_rules! spread {
+        ($x:literal $i:literal $j:literal $a:literal $b:literal) => {
             concat!(
-                "dup {a}.8h, {",
-                $x,
-                "}.h[",
+                "dup {", $a, "}.8h, {", $x, "}.h[", $i, "]\n", "dup {", $b, "}.8h, {", $x, "}.h[",
+                $j, "]\n",
+            )
+        };
+    }
+    /// Two k-groups, spread over `$a` and `$b`, of one pixel. An in-order core would wait for what the next
+    /// pixel needs: `$early` and `$late` fetch it in time.
+    macro_rules! pixel {
+        ($a:literal $b:literal $s0:literal $s1:literal $s2:literal $s3:literal $early:expr, $late:expr) => {
+            concat!(
+                "smull {t0}.8h, {",
                 $a,
-                "]\n",
-                "dup {b}.8h, {",
-                $x,
-                "}.h[",
+                "}.8b, {w0}.8b\n",
+                "smull2 {t1}.8h, {",
+                $a,
+                "}.16b, {w0}.16b\n",
+                "smull {t2}.8h, {",
+                $a,
+                "}.8b, {w1}.8b\n",
+                "smull2 {t3}.8h, {",
+                $a,
+                "}.16b, {w1}.16b\n",
+                $early,
+                "smlal {t0}.8h, {",
                 $b,
-                "]\n",
-                "smull {t0}.8h, {a}.8b, {w0}.8b\n",
-                "smull2 {t1}.8h, {a}.16b, {w0}.16b\n",
-                "smull {t2}.8h, {a}.8b, {w1}.8b\n",
-                "smull2 {t3}.8h, {a}.16b, {w1}.16b\n",
-                "smlal {t0}.8h, {b}.8b, {w2}.8b\n",
-                "smlal2 {t1}.8h, {b}.16b, {w2}.16b\n",
-                "smlal {t2}.8h, {b}.8b, {w3}.8b\n",
-                "smlal2 {t3}.8h, {b}.16b, {w3}.16b\n",
+                "}.8b, {w2}.8b\n",
+                "smlal2 {t1}.8h, {",
+                $b,
+                "}.16b, {w2}.16b\n",
+                "smlal {t2}.8h, {",
+                $b,
+                "}.8b, {w3}.8b\n",
+                "smlal2 {t3}.8h, {",
+                $b,
+                "}.16b, {w3}.16b\n",
+                $late,
                 "sadalp {",
                 $s0,
                 "}.4s, {t0}.8h\n",
@@ -233,41 +251,45 @@ unsafe fn multiply_4x4(
             )
         };
     }
-    /// Two k-groups of all four pixels.
+    /// Two k-groups, at lanes `$i` and `$j`, of all four pixels. `$next` is the first pixel's next spread.
     macro_rules! step {
-        ($a:literal $b:literal) => {
+        ($i:literal $j:literal $next:expr) => {
             concat!(
-                "ldp {w0:q}, {w1:q}, [{w}], #32\n",
-                "ldp {w2:q}, {w3:q}, [{w}], #32\n",
-                pixel!("x0" $a $b "s00" "s01" "s02" "s03"),
-                pixel!("x1" $a $b "s10" "s11" "s12" "s13"),
-                pixel!("x2" $a $b "s20" "s21" "s22" "s23"),
-                pixel!("x3" $a $b "s30" "s31" "s32" "s33"),
+                pixel!("a0" "b0" "s00" "s01" "s02" "s03" spread!("x1" $i $j "a1" "b1"), ""),
+                pixel!("a1" "b1" "s10" "s11" "s12" "s13" spread!("x2" $i $j "a0" "b0"), ""),
+                pixel!("a0" "b0" "s20" "s21" "s22" "s23" spread!("x3" $i $j "a1" "b1"), ""),
+                pixel!("a1" "b1" "s30" "s31" "s32" "s33"
+                    concat!("ldp {w0:q}, {w1:q}, [{w}], #32\n", $next),
+                    "ldp {w2:q}, {w3:q}, [{w}], #32\n"),
             )
         };
     }
     let [[s00, s01, s02, s03], [s10, s11, s12, s13], [s20, s21, s22, s23], [s30, s31, s32, s33]] =
         acc;
-    // SAFETY: reads 16 bytes at each x and 256 of weights per block, as the caller promises.
+    // SAFETY: reads 16 bytes at each x and 256 of weights per block, as the caller promises, and 64 bytes
+    // behind the last block, which every panel has behind it.
     unsafe {
         asm!(
+            "ldp {w0:q}, {w1:q}, [{w}], #32",
+            "ldp {w2:q}, {w3:q}, [{w}], #32",
             "2:",
             "ldr {x0:q}, [{p0}], #16",
             "ldr {x1:q}, [{p1}], #16",
             "ldr {x2:q}, [{p2}], #16",
             "ldr {x3:q}, [{p3}], #16",
             "subs {n}, {n}, #1",
-            step!("0" "1"),
-            step!("2" "3"),
-            step!("4" "5"),
-            step!("6" "7"),
+            spread!("x0" "0" "1" "a0" "b0"),
+            step!("0" "1" spread!("x0" "2" "3" "a0" "b0")),
+            step!("2" "3" spread!("x0" "4" "5" "a0" "b0")),
+            step!("4" "5" spread!("x0" "6" "7" "a0" "b0")),
+            step!("6" "7" ""),
             "b.ne 2b",
             p0 = inout(reg) x[0] => _, p1 = inout(reg) x[1] => _,
             p2 = inout(reg) x[2] => _, p3 = inout(reg) x[3] => _,
             w = inout(reg) weights => _, n = inout(reg) blocks => _,
             x0 = out(vreg) _, x1 = out(vreg) _, x2 = out(vreg) _, x3 = out(vreg) _,
             w0 = out(vreg) _, w1 = out(vreg) _, w2 = out(vreg) _, w3 = out(vreg) _,
-            a = out(vreg) _, b = out(vreg) _,
+            a0 = out(vreg) _, b0 = out(vreg) _, a1 = out(vreg) _, b1 = out(vreg) _,
             t0 = out(vreg) _, t1 = out(vreg) _, t2 = out(vreg) _, t3 = out(vreg) _,
             s00 = inout(vreg) *s00, s01 = inout(vreg) *s01, s02 = inout(vreg) *s02, s03 = inout(vreg) *s03,
             s10 = inout(vreg) *s10, s11 = inout(vreg) *s11, s12 = inout(vreg) *s12, s13 = inout(vreg) *s13,

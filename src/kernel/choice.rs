@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::band::{Activation, Scratch};
-use super::conv::{self, Conv, Job};
+use super::conv::{self, Conv, Job, Tiled};
 use super::error::{KernelError, KernelErrorKind};
 use super::gemm;
 use super::isa::{Isa, Layout};
@@ -167,7 +167,7 @@ impl FromStr for Kernel {
 #[derive(Clone, Copy)]
 pub(super) struct Engine {
     pub layout: Layout,
-    pub conv: unsafe fn(&Conv, Job<'_>, &mut Scratch),
+    pub conv: unsafe fn(&Conv, &Tiled, Job<'_>, &mut Scratch),
     pub product: unsafe fn(&Panels, &[i8], &mut [i32], &mut Scratch),
     /// Makes room for so many activations.
     pub reserve: fn(&mut Scratch, usize),

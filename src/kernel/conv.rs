@@ -9,7 +9,7 @@ use super::isa::{End, Isa, Layout, MAX_PIXELS, MAX_WIDTH, Tile, dispatch, divide
 use super::pack::{Panels, Reduction, check_sums, fold_bias};
 use super::quantise::{Grid, Multiplier, Residual};
 use super::reference;
-use super::window::{Map, Window};
+use super::window::{Map, Window, bounded_len};
 use super::winograd::{Winograd, WinogradEngine};
 
 /// Output pixels that a band should hold: enough that weights, which are read once per band, cost
@@ -19,12 +19,15 @@ const BAND_PIXELS: usize = 64;
 /// A quantised convolution as a model states it.
 #[derive(Clone, Copy, Debug)]
 pub struct ConvSpec<'a> {
+    /// Shape of the input map.
     pub input: Map,
     /// The input's value that stands for 0, and that padding inserts.
     pub input_zero_point: i8,
+    /// Kernel size, stride, dilation and padding.
     pub window: Window,
     /// Input channels per group times `groups` is `input.channels`; divides `out_channels`.
     pub groups: usize,
+    /// Channels of the output map.
     pub out_channels: usize,
     /// `[out_channels][input.channels / groups][kernel height][kernel width]`, as in ONNX.
     pub weights: &'a [i8],
@@ -32,7 +35,9 @@ pub struct ConvSpec<'a> {
     pub bias: &'a [i32],
     /// One per output channel: see [`Grid`] and [`Residual`].
     pub multipliers: &'a [Multiplier],
+    /// What is added before the result is stored.
     pub residual: Residual,
+    /// The grid of the result, with the clamp that follows.
     pub output: Grid,
 }
 
@@ -47,7 +52,11 @@ impl ConvSpec<'_> {
                 self.input.channels
             )));
         }
-        let weights = channels * self.reduction_len();
+        let output = Map { height, width, channels };
+        let [kernel_height, kernel_width] = self.window.kernel;
+        let per_channel = [self.input.channels / groups, kernel_height, kernel_width];
+        let weights = bounded_len("weights", &[&[channels][..], &per_channel].concat())?;
+        bounded_len("output values", &[height, width, channels])?;
         for (what, have, want) in [
             ("weights", self.weights.len(), weights),
             ("bias values", self.bias.len(), channels),
@@ -57,7 +66,7 @@ impl ConvSpec<'_> {
                 return Err(KernelError::shape(format!("{have} {what} where {want} are needed")));
             }
         }
-        Ok(Map { height, width, channels })
+        Ok(output)
     }
 
     /// Products summed for one output.
@@ -83,11 +92,11 @@ pub struct Conv {
     macs: u64,
     pub(super) residual: Residual,
     pub(super) grid: Grid,
-    pub(super) body: Body,
+    body: Body,
 }
 
 /// What runs a [`Conv`].
-pub(super) enum Body {
+enum Body {
     Reference { weights: Vec<i8>, bias: Vec<i32>, multipliers: Vec<Multiplier> },
     Tiled(Tiled),
     Winograd(Winograd),
@@ -212,9 +221,9 @@ impl Conv {
                 reference::conv(&spec, self.output, job);
             }
             // SAFETY: an engine comes from a kernel that this machine was seen to run.
-            Body::Tiled(tiled) => unsafe { (tiled.engine.conv)(self, job, scratch) },
+            Body::Tiled(tiled) => unsafe { (tiled.engine.conv)(self, tiled, job, scratch) },
             // SAFETY: likewise.
-            Body::Winograd(winograd) => unsafe { (winograd.engine.conv)(self, job, scratch) },
+            Body::Winograd(plan) => unsafe { (plan.engine.conv)(self, plan, job, scratch) },
         }
     }
 
@@ -304,9 +313,13 @@ fn plan_band(layout: Layout, spec: &ConvSpec<'_>, output: Map, run_len: usize) -
 /// Computes a job band by band.
 ///
 /// # Safety
-/// The caller runs on `S`, and `conv` was planned for it.
-pub(super) unsafe fn drive<S: Isa>(conv: &Conv, job: Job<'_>, scratch: &mut Scratch) {
-    let Body::Tiled(tiled) = &conv.body else { return };
+/// The caller runs on `S`, and `tiled` was packed for it.
+pub(super) unsafe fn drive<S: Isa>(
+    conv: &Conv,
+    tiled: &Tiled,
+    job: Job<'_>,
+    scratch: &mut Scratch,
+) {
     let (window, row) = (&conv.window, conv.output.row_len());
     let Job { input, mut residual, rows, mut output } = job;
     let mut first = rows.start;
@@ -356,24 +369,22 @@ unsafe fn band_tiles<S: Isa>(
     for panel in 0..conv.groups * panels.per_group {
         let (g, within) = (panel / panels.per_group, panel % panels.per_group * panels.width);
         let valid = panels.width.min(out_group - within);
-        let mut tile = Tile {
-            x: band[g * in_group..].as_ptr(),
-            bases,
-            runs,
-            groups: panels.groups,
-            weights: panels.weights(panel),
-            bias: panels.bias(panel).as_ptr(),
-            end: End::Sums { out: std::ptr::null_mut(), pitch: 0 },
-        };
-        let mut run = |bases, r: *const i8, out: *mut i8, pitch: usize| {
-            tile.bases = bases;
-            tile.end = End::Bytes {
-                multipliers: panels.multipliers(panel).as_ptr(),
-                grid: &conv.grid,
-                residual: &conv.residual,
-                r,
-                out,
-                pitch,
+        let run = |bases, r: *const i8, out: *mut i8, pitch: usize| {
+            let tile = Tile {
+                x: band[g * in_group..].as_ptr(),
+                bases,
+                runs,
+                groups: panels.groups,
+                weights: panels.weights(panel),
+                bias: panels.bias(panel).as_ptr(),
+                end: End::Bytes {
+                    multipliers: panels.multipliers(panel).as_ptr(),
+                    grid: &conv.grid,
+                    residual: &conv.residual,
+                    r,
+                    out,
+                    pitch,
+                },
             };
             // SAFETY: the caller runs on S. The last activation read is before `reach`; the slices of a
             // panel have the panel's size; `r` and `out` are good for a tile, as seen below.
@@ -395,7 +406,6 @@ unsafe fn band_tiles<S: Isa>(
 }
 
 /// Runs a tile of the last panel of a group, of which only `valid` channels exist, beside the maps.
-#[cold]
 fn edge_tile(
     residual: &[i8],
     out: &mut [i8],

@@ -69,6 +69,7 @@ pub(super) struct Panels {
     pub per_group: usize,
     /// k-groups in a run.
     pub groups: usize,
+    /// All panels, and one line more: a kernel may fetch the line behind a panel before it knows of its end.
     lines: Vec<Line>,
     lines_per_panel: usize,
     bias: Vec<i32>,
@@ -96,7 +97,7 @@ impl Panels {
             width,
             per_group,
             groups,
-            lines: vec![Line([0; 64]); panels * lines_per_panel],
+            lines: vec![Line([0; 64]); panels * lines_per_panel + 1],
             lines_per_panel,
             bias: vec![0; panels * width],
             multipliers: vec![0.0; panels * width],

@@ -16,7 +16,7 @@
 //! the transformed weights, 3.6 times as large, stay in the caches.
 
 use super::band::{BandPlan, Scratch};
-use super::conv::{Body, Conv, ConvSpec, Job};
+use super::conv::{Conv, ConvSpec, Job};
 use super::isa::{End, Isa, Layout, MAX_WIDTH, Tile, dispatch, divide, finish};
 use super::pack::{Panels, Reduction, fold_bias, widest_sum};
 use super::window::{Map, Window};
@@ -49,7 +49,7 @@ pub(super) trait Words: Isa<X = i16> {
 #[derive(Clone, Copy)]
 pub(super) struct WinogradEngine {
     pub layout: Layout,
-    pub conv: unsafe fn(&Conv, Job<'_>, &mut Scratch),
+    pub conv: unsafe fn(&Conv, &Winograd, Job<'_>, &mut Scratch),
 }
 
 impl WinogradEngine {
@@ -342,9 +342,8 @@ unsafe fn pair<S: Words>([a, b, c, d]: [S::I32; 4]) -> [S::I32; 2] {
 /// Computes a job band by band.
 ///
 /// # Safety
-/// The caller runs on `S`, and `conv` was planned for it.
-unsafe fn drive<S: Words>(conv: &Conv, job: Job<'_>, scratch: &mut Scratch) {
-    let Body::Winograd(plan) = &conv.body else { return };
+/// The caller runs on `S`, and `plan` was packed for it.
+unsafe fn drive<S: Words>(conv: &Conv, plan: &Winograd, job: Job<'_>, scratch: &mut Scratch) {
     let [words, sums] = plan.scratch(&conv.window);
     let (words, sums) = (&mut scratch.wide[..words], &mut scratch.sums[..sums]);
     let (band, transformed) = words.split_at_mut(plan.band_len(&conv.window));
