@@ -14,7 +14,10 @@
 //! once. Running a plan neither allocates nor fails; only a slice of the wrong length panics, which
 //! is a mistake of the caller and not of a model.
 
-#![allow(clippy::needless_range_loop, reason = "an index of pixels or lanes runs over several arrays")]
+#![allow(
+    clippy::needless_range_loop,
+    reason = "an index of pixels or lanes runs over several arrays"
+)]
 
 mod band;
 mod choice;
