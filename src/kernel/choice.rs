@@ -130,12 +130,32 @@ impl Kernel {
         }
     }
 
-    /// Whether AVX2 may be used, for the loops that the compiler vectorises.
+    /// Whether AVX2 may be used: see [`compiled_for`].
     #[cfg(target_arch = "x86_64")]
     pub(super) fn has_avx2(self) -> bool {
         matches!(self.0, Choice::Avx2 | Choice::Avx512Vnni)
     }
 }
+
+/// Calls `body(arguments)`, plain loops marked `inline(always)`, compiled for what `kernel` may use beyond
+/// the target's own instruction set.
+macro_rules! compiled_for {
+    ($kernel:expr, $body:path, $($argument:ident: $type:ty),*) => {{
+        #[cfg(target_arch = "x86_64")]
+        if $kernel.has_avx2() {
+            #[target_feature(enable = "avx2")]
+            fn avx2($($argument: $type),*) {
+                $body($($argument),*)
+            }
+            // SAFETY: the kernel proves that the machine has AVX2.
+            return unsafe { avx2($($argument),*) };
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        let _ = $kernel;
+        $body($($argument),*)
+    }};
+}
+pub(super) use compiled_for;
 
 impl fmt::Display for Kernel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

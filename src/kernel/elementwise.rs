@@ -1,17 +1,19 @@
 //! Operations on each value alone: addition of two maps, and change of grid.
 
-use super::choice::Kernel;
+use super::choice::{Kernel, compiled_for};
 use super::quantise::{Grid, Multiplier, scaled};
 
 /// Addition of two maps of one shape, each on a grid of its own:
 /// `y = output.quantise(f32(a − z_a) · m_a + f32(b − z_b) · m_b)`.
 #[derive(Clone, Copy, Debug)]
 pub struct Add {
+    /// What runs it.
     pub kernel: Kernel,
     /// Zero point of each operand.
     pub zero_points: [i8; 2],
     /// `s_a / s_output` and `s_b / s_output`.
     pub multipliers: [Multiplier; 2],
+    /// The grid of the sum, with the clamp that follows.
     pub output: Grid,
 }
 
@@ -21,24 +23,17 @@ impl Add {
     /// Panics when the lengths differ.
     pub fn run(&self, a: &[i8], b: &[i8], output: &mut [i8]) {
         assert_eq!((a.len(), b.len()), (output.len(), output.len()), "lengths of the maps");
-        #[cfg(target_arch = "x86_64")]
-        if self.kernel.has_avx2() {
-            #[target_feature(enable = "avx2")]
-            fn avx2(add: &Add, a: &[i8], b: &[i8], output: &mut [i8]) {
-                add.body(a, b, output);
-            }
-            // SAFETY: the kernel proves that the machine has AVX2.
-            return unsafe { avx2(self, a, b, output) };
-        }
-        self.body(a, b, output);
+        let add = self;
+        compiled_for!(self.kernel, sums, add: &Add, a: &[i8], b: &[i8], output: &mut [i8])
     }
+}
 
-    #[inline(always)]
-    fn body(&self, a: &[i8], b: &[i8], output: &mut [i8]) {
-        let ([za, zb], [ma, mb]) = (self.zero_points, self.multipliers);
-        for ((out, &a), &b) in output.iter_mut().zip(a).zip(b) {
-            *out = self.output.quantise(scaled(a, za, ma) + scaled(b, zb, mb));
-        }
+/// The loops of [`Add::run`].
+#[inline(always)]
+fn sums(add: &Add, a: &[i8], b: &[i8], output: &mut [i8]) {
+    let ([za, zb], [ma, mb]) = (add.zero_points, add.multipliers);
+    for ((out, &a), &b) in output.iter_mut().zip(a).zip(b) {
+        *out = add.output.quantise(scaled(a, za, ma) + scaled(b, zb, mb));
     }
 }
 

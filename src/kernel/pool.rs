@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::choice::Kernel;
+use super::choice::{Kernel, compiled_for};
 use super::error::KernelError;
 use super::quantise::{Grid, Multiplier};
 use super::window::{Map, Window};
@@ -21,8 +21,8 @@ impl MaxPool {
     pub fn new(kernel: Kernel, input: Map, window: Window) -> Result<MaxPool, KernelError> {
         let [height, width] = window.output(input)?;
         let pool = MaxPool { kernel, input, output: Map { height, width, ..input }, window };
-        let empty_row = (0..height).any(|y| pool.taps(0, y).next().is_none());
-        let empty_column = (0..width).any(|x| pool.taps(1, x).next().is_none());
+        let empty_row = (0..height).any(|y| pool.taps(0, y).1 == 0);
+        let empty_column = (0..width).any(|x| pool.taps(1, x).1 == 0);
         if empty_row || empty_column {
             return Err(KernelError::shape(format!(
                 "padding {:?} leaves a pooling window of {:?} without any value",
@@ -44,47 +44,66 @@ impl MaxPool {
         assert_eq!(input.len(), self.input.len(), "length of the input map");
         assert!(rows.end <= self.output.height, "rows {rows:?}");
         assert_eq!(output.len(), rows.len() * self.output.row_len(), "length of the output rows");
-        #[cfg(target_arch = "x86_64")]
-        if self.kernel.has_avx2() {
-            #[target_feature(enable = "avx2")]
-            fn avx2(pool: &MaxPool, input: &[i8], rows: Range<usize>, output: &mut [i8]) {
-                pool.body(input, rows, output);
-            }
-            // SAFETY: the kernel proves that the machine has AVX2.
-            return unsafe { avx2(self, input, rows, output) };
-        }
-        self.body(input, rows, output);
+        let pool = self;
+        compiled_for!(self.kernel, maxima, pool: &MaxPool, input: &[i8], rows: Range<usize>, output: &mut [i8])
     }
 
+    /// First input row (axis 0) or column (axis 1) under output row or column `at`, and the number of
+    /// them, one dilation apart; padding is left out.
     #[inline(always)]
-    fn body(&self, input: &[i8], rows: Range<usize>, output: &mut [i8]) {
-        let channels = self.input.channels;
-        for (y, out_row) in rows.zip(output.chunks_exact_mut(self.output.row_len())) {
-            out_row.fill(i8::MIN);
-            for iy in self.taps(0, y) {
-                let in_row = &input[iy * self.input.row_len()..][..self.input.row_len()];
-                for (x, out) in out_row.chunks_exact_mut(channels).enumerate() {
-                    for ix in self.taps(1, x) {
-                        let values = &in_row[ix * channels..][..channels];
-                        for (out, &value) in out.iter_mut().zip(values) {
-                            *out = (*out).max(value);
-                        }
-                    }
-                }
-            }
-        }
-    }
-
-    /// Input rows (axis 0) or columns (axis 1) under output row or column `at`, without padding.
-    #[inline(always)]
-    fn taps(&self, axis: usize, at: usize) -> impl Iterator<Item = usize> + use<> {
+    fn taps(&self, axis: usize, at: usize) -> (usize, usize) {
         let extent = [self.input.height, self.input.width][axis];
-        let (first, dilation) = (at * self.window.stride[axis], self.window.dilation[axis]);
-        let pad = self.window.pad[axis];
-        (0..self.window.kernel[axis])
-            .filter_map(move |k| (first + k * dilation).checked_sub(pad))
-            .filter(move |&i| i < extent)
+        let dilation = self.window.dilation[axis];
+        let (corner, pad) = (at * self.window.stride[axis], self.window.pad[axis]);
+        let skipped = pad.saturating_sub(corner).div_ceil(dilation);
+        let first = corner + skipped * dilation - pad;
+        let inside = extent.saturating_sub(first).div_ceil(dilation);
+        (first, inside.min(self.window.kernel[axis].saturating_sub(skipped)))
     }
+}
+
+/// Channels whose maxima are held in registers.
+const CHUNK: usize = 32;
+
+/// The loops of [`MaxPool::run`].
+#[inline(always)]
+fn maxima(pool: &MaxPool, input: &[i8], rows: Range<usize>, output: &mut [i8]) {
+    let channels = pool.input.channels;
+    for (y, out_row) in rows.zip(output.chunks_exact_mut(pool.output.row_len())) {
+        for (x, out) in out_row.chunks_exact_mut(channels).enumerate() {
+            let whole = channels / CHUNK * CHUNK;
+            for at in (0..whole).step_by(CHUNK) {
+                let most = window_maxima::<CHUNK>(pool, input, [y, x], at);
+                out[at..at + CHUNK].copy_from_slice(&most);
+            }
+            for at in whole..channels {
+                out[at] = window_maxima::<1>(pool, input, [y, x], at)[0];
+            }
+        }
+    }
+}
+
+/// The maxima under one window of `N` channels from `at` on.
+#[inline(always)]
+fn window_maxima<const N: usize>(
+    pool: &MaxPool,
+    input: &[i8],
+    [y, x]: [usize; 2],
+    at: usize,
+) -> [i8; N] {
+    let ((top, down), (left, across)) = (pool.taps(0, y), pool.taps(1, x));
+    let [dy, dx] = pool.window.dilation;
+    let mut most = [i8::MIN; N];
+    for iy in (0..down).map(|k| top + k * dy) {
+        for ix in (0..across).map(|k| left + k * dx) {
+            let pixel = (iy * pool.input.width + ix) * pool.input.channels;
+            let values = &input[pixel + at..][..N];
+            for i in 0..N {
+                most[i] = most[i].max(values[i]);
+            }
+        }
+    }
+    most
 }
 
 /// Exact sums over all pixels of a map, per channel: what global average pooling and its
@@ -119,27 +138,8 @@ impl Moments {
         assert!(self.pixels <= Self::MOST_PIXELS, "{} pixels", self.pixels);
         self.sum.fill(0);
         self.sum_sq.fill(0);
-        #[cfg(target_arch = "x86_64")]
-        if kernel.has_avx2() {
-            #[target_feature(enable = "avx2")]
-            fn avx2(moments: &mut Moments, map: &[i8]) {
-                moments.body(map);
-            }
-            // SAFETY: the kernel proves that the machine has AVX2.
-            return unsafe { avx2(self, map) };
-        }
-        let _ = kernel;
-        self.body(map);
-    }
-
-    #[inline(always)]
-    fn body(&mut self, map: &[i8]) {
-        for pixel in map.chunks_exact(self.sum.len()) {
-            for ((sum, sum_sq), &x) in self.sum.iter_mut().zip(&mut self.sum_sq).zip(pixel) {
-                *sum += i32::from(x);
-                *sum_sq += i32::from(x) * i32::from(x);
-            }
-        }
+        let moments = self;
+        compiled_for!(kernel, sums, moments: &mut Moments, map: &[i8])
     }
 
     /// Pixels that were summed.
@@ -180,6 +180,17 @@ impl Moments {
         assert_eq!(output.len(), self.sum.len(), "length of the pooled vector");
         for (out, sum) in output.iter_mut().zip(self.centred(zero_point)) {
             *out = grid.quantise(sum as f32 * m.get());
+        }
+    }
+}
+
+/// The loops of [`Moments::take`].
+#[inline(always)]
+fn sums(moments: &mut Moments, map: &[i8]) {
+    for pixel in map.chunks_exact(moments.sum.len()) {
+        for ((sum, sum_sq), &x) in moments.sum.iter_mut().zip(&mut moments.sum_sq).zip(pixel) {
+            *sum += i32::from(x);
+            *sum_sq += i32::from(x) * i32::from(x);
         }
     }
 }
