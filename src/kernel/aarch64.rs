@@ -238,16 +238,16 @@ unsafe fn multiply_4x4(
                 $late,
                 "sadalp {",
                 $s0,
-                "}.4s, {t0}.8h\n",
+                ":v}.4s, {t0}.8h\n",
                 "sadalp {",
                 $s1,
-                "}.4s, {t1}.8h\n",
+                ":v}.4s, {t1}.8h\n",
                 "sadalp {",
                 $s2,
-                "}.4s, {t2}.8h\n",
+                ":v}.4s, {t2}.8h\n",
                 "sadalp {",
                 $s3,
-                "}.4s, {t3}.8h\n",
+                ":v}.4s, {t3}.8h\n",
             )
         };
     }
