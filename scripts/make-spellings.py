@@ -24,7 +24,7 @@ import onnx
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
-from spellings import bad, reference, torch_nets
+from spellings import bad, edits, reference, torch_nets
 from spellings.nets import Net, float_model
 from spellings.pictures import COMPARED, MEAN, STD, calibration, network_input, picture
 
@@ -87,6 +87,16 @@ class Ort:
 
 
 @dataclass
+class Edited(Ort):
+    """A quantised network, then written otherwise by `edit`."""
+
+    edit: object = None
+
+    def model(self, work):
+        return self.edit(super().model(work))
+
+
+@dataclass
 class Torch(Ort):
     """A network of torch modules through one of torch's exporters, then `quantize_static`."""
 
@@ -137,7 +147,6 @@ def small(**how):
 SPELLINGS = {
     "qdq-u8-per-tensor": Ort("QDQ, u8 activations, i8 weights, one scale per tensor", per_channel=False),
     "qdq-u8-per-channel": Ort("QDQ, u8 activations, i8 weights, a scale per output channel"),
-    "qdq-i8-per-tensor": Ort("QDQ, i8 activations", small(), types=I8, per_channel=False),
     "qdq-i8-per-channel": Ort("QDQ, i8 activations, per channel", types=I8),
     "qdq-i8-symmetric": Ort("QDQ, i8 activations with zero point 0: Relu stays", small(), types=I8, options=SYMMETRIC),
     "qdq-u8-symmetric": Ort("QDQ, u8 activations with zero point 128: Relu stays", small(), options=SYMMETRIC),
@@ -156,7 +165,6 @@ SPELLINGS = {
     ),
     "qdq-dedicated-pairs": Ort("QDQ, a DequantizeLinear per reader", small(), options={"DedicatedQDQPair": True}),
     "qdq-relu-kept": Ort("QDQ, Relu kept before QuantizeLinear", small(), options={"QDQKeepRemovableActivations": True}),
-    "qdq-relu6": Ort("QDQ, ReLU6, fused into the ranges", small(activation="Clip")),
     "qdq-relu6-kept": Ort(
         "QDQ, ReLU6, kept as Clip",
         small(activation="Clip"),
@@ -175,17 +183,13 @@ SPELLINGS = {
     ),
     "qdq-opset11": Ort("QDQ, operator set 11", small(opset=11), per_channel=False),
     "qdq-opset21": Ort("QDQ, operator set 21", small(opset=21)),
-    "qdq-bottleneck": Ort("QDQ, bottleneck block", BOTTLENECK),
     "qdq-bottleneck-resnext": Ort(
         "QDQ, bottleneck with 2 groups", Net(block="bottleneck", stem_width=8, widths=(16,), groups=2, seed=4)
     ),
     "qdq-dilated": Ort("QDQ, second convolution with dilation 2", small(dilation=2)),
-    "qdq-stem-7x7": Ort("QDQ, 7x7 stem of stride 2 and max-pool", STEM7),
-    "qdq-identity-shortcut": Ort(
-        "QDQ, a block without and a block with shortcut", Net(stem_width=4, widths=(4, 6), first_stride=1)
+    "qdq-odd-widths-not-square": Ort(
+        "QDQ, widths 5 and 13, a picture of 14x9", Net(stem_width=5, widths=(13,), size=(14, 9), seed=5)
     ),
-    "qdq-odd-widths": Ort("QDQ, widths 5 and 13", Net(stem_width=5, widths=(13,), seed=5)),
-    "qdq-not-square": Ort("QDQ, a picture of 18x10", Net(size=(18, 10))),
     "qdq-dynamic-batch": Ort("QDQ, batch dimension without a size", small(batch="N")),
     "qdq-reduce-mean-matmul": Ort(
         "QDQ, tail ReduceMean without kept axes, MatMul, Add",
@@ -198,9 +202,20 @@ SPELLINGS = {
     "qdq-average-pool-reshape": Ort(
         "QDQ, tail AveragePool over the map, Reshape", small(pool="AveragePool", flat="Reshape")
     ),
+    "qdq-no-zero-points": Edited(
+        "QDQ, zero points of zero left out", small(), I8, options=SYMMETRIC, edit=edits.without_zero_points
+    ),
+    "qdq-constant-nodes": Edited(
+        "QDQ, all constants in Constant nodes", small(), edit=edits.constants_as_nodes
+    ),
+    "qdq-bias-of-other-scale": Edited(
+        "QDQ, i32 biases of a scale of their own", small(), edit=edits.biases_of_other_scales
+    ),
+    "qdq-softmax": Edited(
+        "QDQ, Softmax behind the logits", small(), edit=edits.softmax_at_the_end
+    ),
     "qoperator-u8-per-tensor": Ort("QOperator, u8", per_channel=False, qoperator=True),
     "qoperator-u8-per-channel": Ort("QOperator, u8, per channel", qoperator=True),
-    "qoperator-i8-per-tensor": Ort("QOperator, i8", types=I8, per_channel=False, qoperator=True),
     "qoperator-i8-per-channel": Ort("QOperator, i8, per channel", types=I8, qoperator=True),
     "qoperator-opset11": Ort("QOperator, operator set 11", small(opset=11), per_channel=False, qoperator=True),
     "qoperator-bottleneck": Ort("QOperator, bottleneck block", BOTTLENECK, qoperator=True),
@@ -311,7 +326,7 @@ def write(name, spelling):
     image = network_input(pixels)
     at, values, logits = reference.evaluate(model, image)
     note = ""
-    if any(map(reference.is_integer, model.graph.node)):
+    if at.scale is not None and any(map(reference.is_integer, model.graph.node)):
         share, largest = reference.differences(model, image, values)
         note = f" off the float spelling {100 * share:.1f} % by {largest}"
         assert share <= 0.01 and largest <= 1, f"{name}:{note}"
@@ -326,12 +341,63 @@ def write(name, spelling):
     (OUT / f"{name}.json").write_text(one_key_per_line(expectation(spelling, pixels, at, values, logits)))
 
 
+README = """\
+Tiny quantised ResNets with random weights, written by `scripts/make-spellings.py`; nothing here is trained or
+copied. `NAME.json` holds one picture, the normalisation `(pixel / 255 - mean) / std`, and what onnxruntime with
+all graph optimisation disabled computes for it: the last feature map before the global pool in NCHW order
+(integers; `map_type` `f32` and no scale where the network leaves it float), and the output's values (`logits`;
+behind a Softmax, probabilities). The i8 weights of QOperator networks with u8 activations are given to
+onnxruntime as u8 with a zero point of 128, which means the same: its u8 by i8 kernels saturate on processors
+without VNNI.
+
+| network | spelling |
+|---|---|
+{spellings}
+
+`bad/` holds malformed ones, with one fault each. The error should name the node, or a constant that it reads.
+onnxruntime {accepts}.
+
+| network | fault | node |
+|---|---|---|
+{faults}
+"""
+
+
+def base(name):
+    """A network that the malformed ones are made of; the smaller it is the better."""
+    plain = small(size=(6, 6), widths=())
+    spelling = {
+        "qdq": Ort("", plain, options={"QDQKeepRemovableActivations": True}),
+        "qdq shortcut": Ort("", small(size=(6, 6), widths=(8,), first_stride=2)),
+        "qoperator": Ort("", plain, qoperator=True),
+    }[name]
+    with tempfile.TemporaryDirectory() as work:
+        return stripped(spelling.model(Path(work)))
+
+
+def accepted(name):
+    """Whether onnxruntime runs a malformed network all the same."""
+    try:
+        model = onnx.load(OUT / "bad" / f"{name}.onnx")
+        reference.run(model, None, network_input(picture(COMPARED, 6, 6)))
+    except Exception:
+        return False
+    return True
+
+
 def main():
     OUT.mkdir(parents=True, exist_ok=True)
     for name in sys.argv[1:] or SPELLINGS:
         write(name, SPELLINGS[name])
-    if not sys.argv[1:]:
-        bad.write(OUT)
+    faults = bad.write(OUT / "bad", {name: base(name) for name in ("qdq", "qdq shortcut", "qoperator")})
+    run = [f"`{name}`" for name, _, _ in faults if accepted(name)]
+    accepts = f"runs {', '.join(run)} all the same" if run else "refuses all"
+    text = README.format(
+        spellings="\n".join(f"| `{name}` | {spelling.about} |" for name, spelling in SPELLINGS.items()),
+        faults="\n".join(f"| `{name}` | {about} | `{node}` |" for name, about, node in faults),
+        accepts=accepts,
+    )
+    (OUT / "README.md").write_text(text)
 
 
 if __name__ == "__main__":

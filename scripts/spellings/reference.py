@@ -44,7 +44,10 @@ class Map:
         if pool.op_type.startswith("QLinear"):
             levels = pool.input[1:3]
         elif above.op_type == "DequantizeLinear":
-            self.tensor, levels = above.input[0], above.input[1:3]
+            self.tensor = above.input[0]
+            # A DequantizeLinear may leave a zero point of zero out.
+            whole = above if len(above.input) > 2 else producer(model, self.tensor)
+            levels = whole.input[1:3]
         self.scale = self.zero_point = None
         if levels:
             self.scale, self.zero_point = (constant(model, name) for name in levels)
