@@ -151,7 +151,7 @@ SPELLINGS = {
     "qdq-i8-symmetric": Ort("QDQ, i8 activations with zero point 0: Relu stays", small(), types=I8, options=SYMMETRIC),
     "qdq-u8-symmetric": Ort("QDQ, u8 activations with zero point 128: Relu stays", small(), options=SYMMETRIC),
     "qdq-weights-u8": Ort(
-        "QDQ, u8 weights with zero point 128",
+        "QDQ, asymmetric u8 weights",
         small(),
         types=dict(activation_type=QuantType.QUInt8, weight_type=QuantType.QUInt8),
         per_channel=False,

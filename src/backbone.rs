@@ -21,7 +21,9 @@ mod int8;
 mod taps;
 
 /// Shim until features are integers.
-pub fn to_feature(x: f64) -> f32 { ((x * 1048576.0).round_ties_even() / 1048576.0) as f32 }
+pub fn to_feature(x: f64) -> f32 {
+    ((x * 1048576.0).round_ties_even() / 1048576.0) as f32
+}
 
 pub use int8::{NodeListing, Threads};
 pub use taps::{FinalLayer, Taps};
@@ -160,7 +162,7 @@ impl Backbone {
         let planned = panic::catch_unwind(AssertUnwindSafe(|| plan(proto, crop, kernel)));
         let Planned { engine, nodes, map } = match planned {
             Ok(Ok(planned)) => planned,
-            Ok(Err(e)) => return Err(refuse(BackboneErrorKind::Graph, format!("{e:#}"))),
+            Ok(Err(e)) => return Err(refuse(BackboneErrorKind::Graph, told(&e))),
             Err(_) => {
                 let why = "tract panicked while planning it: the graph is malformed".into();
                 return Err(refuse(BackboneErrorKind::Graph, why));
@@ -292,6 +294,17 @@ fn plan(proto: ModelProto, crop: [u32; 2], kernel: Kernel) -> TractResult<Planne
     Ok(Planned { engine: Engine::Tract(model.into_runnable()?), nodes, map })
 }
 
+/// A quantised feature map: a value `q` stands for `(q − zero_point) · scale`.
+#[derive(Clone, Copy, Debug)]
+pub struct Int8Map<'a> {
+    pub shape: MapShape,
+    /// Height × width × channels, channels innermost.
+    pub values: &'a [i8],
+    pub scale: f32,
+    /// Maps that the file stores as `u8` are kept as `i8`, 128 lower, like their zero point.
+    pub zero_point: i8,
+}
+
 /// One thread's running network.
 pub struct State {
     inner: Inner,
@@ -346,6 +359,14 @@ impl State {
         Ok(())
     }
 
+    /// The last feature map of the last picture that an int8 network ran.
+    pub fn int8_map(&self) -> Option<Int8Map<'_>> {
+        match &self.inner {
+            Inner::Int8(program, memory) => Some(program.last_map(memory)),
+            Inner::Tract(_) => None,
+        }
+    }
+
     fn input(&self, picture: &Rgb) -> Tensor {
         let [width, height] = self.crop.map(|side| side as usize);
         let mut planes = Vec::with_capacity(3 * width * height);
@@ -358,6 +379,12 @@ impl State {
             .expect("a picture holds width × height × 3 bytes")
             .into()
     }
+}
+
+/// What tract says of a graph; where a node is named at the root of it, that alone.
+fn told(e: &TractError) -> String {
+    let root = e.root_cause().to_string();
+    if root.starts_with("node `") { root } else { format!("{e:#}") }
 }
 
 fn floats(value: &TValue) -> TractResult<Vec<f32>> {

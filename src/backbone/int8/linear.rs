@@ -47,7 +47,9 @@ impl Grids {
         let scales = scales.cast_to::<f32>()?;
         let scales = scales.to_plain_array_view::<f32>()?.iter().copied().collect::<Vec<_>>();
         if let Some(bad) = scales.iter().find(|s| !(s.is_finite() && **s > 0.0)) {
-            bail!("its scale is {bad}; a scale must be positive and finite: quantise the model again");
+            bail!(
+                "its scale is {bad}; a scale must be positive and finite: quantise the model again"
+            );
         }
         let zero_points = match zero_points {
             Some(zeros) => {
@@ -60,11 +62,13 @@ impl Grids {
         let axis = if axis < 0 { axis + rank } else { axis }.clamp(0, rank.max(1) - 1) as usize;
         let along = shape.get(axis).and_then(|side| side.to_usize().ok());
         if zero_points.len() != scales.len() || (scales.len() != 1 && along != Some(scales.len())) {
+            let sides: Vec<String> = shape.iter().map(|side| side.to_string()).collect();
             bail!(
-                "it has {} scales and {} zero points for a tensor of shape {shape:?}; one of each is \
+                "it has {} scales and {} zero points for a tensor of shape {}; one of each is \
                  wanted, or one per entry of axis {axis}",
                 scales.len(),
-                zero_points.len()
+                zero_points.len(),
+                sides.join("×")
             );
         }
         Ok(Grids { scales: scales.into(), zero_points: zero_points.into(), axis })
@@ -100,10 +104,7 @@ pub(in crate::backbone) fn register(onnx: &mut tract_onnx::Onnx) {
     onnx.op_register.insert("DequantizeLinear", |_, node| spelt(node, false));
 }
 
-fn spelt(
-    node: &NodeProto,
-    quantizes: bool,
-) -> TractResult<(Box<dyn InferenceOp>, Vec<String>)> {
+fn spelt(node: &NodeProto, quantizes: bool) -> TractResult<(Box<dyn InferenceOp>, Vec<String>)> {
     if node.get_attr_opt::<i64>("block_size")?.unwrap_or(0) != 0 {
         bail!("quantisation in blocks is not supported; quantise per tensor or per channel");
     }
@@ -162,15 +163,21 @@ impl Expansion for Spelt {
         let from = fact.datum_type;
         let readable = is_int8(from) || from == DatumType::I32;
         if !self.quantizes && (!readable || zeros.as_ref().is_some_and(|_| to != from)) {
-            bail!("node `{prefix}`: a tensor of {from:?} with a zero point of {to:?} is no 8-bit grid");
+            bail!(
+                "node `{prefix}`: a tensor of {from:?} with a zero point of {to:?} is no 8-bit grid"
+            );
         }
         let grids = Grids::read(&scales, zeros.as_deref(), self.axis, &fact.shape)
             .map_err(|e| anyhow!("node `{prefix}`: {e}"))?;
-        let op: Box<dyn TypedOp> = match self.quantizes {
-            true => Box::new(Quantize { grids, to }),
-            false => Box::new(Dequantize { grids }),
-        };
-        target.wire_node(prefix, op, &inputs[..1])
+        if self.quantizes {
+            return target.wire_node(prefix, Quantize { grids, to }, &inputs[..1]);
+        }
+        // Short constants (biases, statistics of a batch norm) are read by tract's own operators.
+        let short = fact.konst.clone().filter(|q| q.rank() <= 1);
+        match short {
+            Some(q) => Ok(tvec!(target.add_const(prefix, Dequantize { grids }.apply(&q)?)?)),
+            None => target.wire_node(prefix, Dequantize { grids }, &inputs[..1]),
+        }
     }
 
     fn runs_out_of_plan(&self) -> bool {

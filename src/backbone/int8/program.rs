@@ -10,11 +10,11 @@ use std::sync::Arc;
 use tract_onnx::tract_core::internal::*;
 use tract_onnx::tract_core::ops::source::TypedSource;
 
-use super::arena::{Tenant, places};
 use super::NodeListing;
+use super::arena::{Tenant, places};
 use super::step::{Enter, Int8Op, Leave, LeaveTo, Step, Workspace};
 use super::threads::{Threads, run_rows};
-use crate::backbone::{Features, to_feature};
+use crate::backbone::{Features, Int8Map, MapShape, to_feature};
 use crate::image::Rgb;
 use crate::kernel::{Kernel, Map, Moments};
 
@@ -47,8 +47,8 @@ struct Tap {
 }
 
 enum Logits {
-    /// Exact sums of the final product, which reads this place.
-    Sums(Arc<Step>, Place),
+    /// Real results of the final layer, which reads this place.
+    Real(Arc<Step>, Place),
     Int8(Tap),
 }
 
@@ -89,7 +89,7 @@ impl Program {
         };
         let logits = match real.first() {
             Some((node, step)) => {
-                place(node.inputs[0]).map(|place| Logits::Sums(step.clone(), place))
+                place(node.inputs[0]).map(|place| Logits::Real(step.clone(), place))
             }
             None => tap(model.node(logits.node)).map(Logits::Int8),
         };
@@ -111,7 +111,7 @@ impl Program {
             (0..threads.count()).map(|_| Workspace::default()).collect();
         for workspace in &mut workspaces {
             self.steps.iter().for_each(|planned| planned.step.reserve(workspace));
-            if let Logits::Sums(step, _) = &self.logits {
+            if let Logits::Real(step, _) = &self.logits {
                 step.reserve(workspace);
             }
         }
@@ -147,7 +147,8 @@ impl Program {
             let (inputs, output) = around(arena, &planned.inputs, &planned.output);
             match &*planned.step {
                 Step::Enter(_) => {
-                    for (out, rgb) in output.chunks_exact_mut(3).zip(picture.pixels.chunks_exact(3)) {
+                    for (out, rgb) in output.chunks_exact_mut(3).zip(picture.pixels.chunks_exact(3))
+                    {
                         for c in 0..3 {
                             out[c] = levels[c][usize::from(rgb[c])];
                         }
@@ -179,19 +180,17 @@ impl Program {
             moments.centred(*zero_point).map(|sum| to_feature(f64::from(sum) / pixels * scale)),
         );
         let pairs = (pixels * (pixels - 1.0)).max(1.0);
-        features.std.extend(
-            moments.spread().map(|s| to_feature((s as f64 / pairs).sqrt() * scale)),
-        );
+        features
+            .std
+            .extend(moments.spread().map(|s| to_feature((s as f64 / pairs).sqrt() * scale)));
         match &self.logits {
-            Logits::Sums(step, place) => {
-                let Step::Product(product) = &**step else { return };
-                let sums = product.sums(&arena[place.clone()], workspace);
-                features
-                    .logits
-                    .extend(sums.map(|(sum, unit)| to_feature(f64::from(sum) * unit)));
+            Logits::Real(step, place) => {
+                let logits = &mut features.logits;
+                step.reals(&arena[place.clone()], workspace, |x| logits.push(to_feature(x)));
             }
             Logits::Int8(Tap { place, scale, zero_point, .. }) => {
-                let real = |q: &i8| f64::from(i32::from(*q) - i32::from(*zero_point)) * f64::from(*scale);
+                let real =
+                    |q: &i8| f64::from(i32::from(*q) - i32::from(*zero_point)) * f64::from(*scale);
                 features.logits.extend(arena[place.clone()].iter().map(|q| to_feature(real(q))));
             }
         }
@@ -200,22 +199,22 @@ impl Program {
     /// What runs each node.
     pub fn listing(&self) -> Vec<NodeListing> {
         let real = match &self.logits {
-            Logits::Sums(step, _) => Some(("logits", &**step)),
+            Logits::Real(step, _) => Some(("logits", &**step)),
             Logits::Int8(_) => None,
         };
         let steps = self.steps.iter().map(|planned| (&*planned.name, &*planned.step));
         steps.chain(real).map(|(name, step)| NodeListing::of(name, step, self.kernel)).collect()
     }
 
-    /// The kernel that weights are packed for.
-    pub fn kernel(&self) -> Kernel {
-        self.kernel
-    }
-
-    /// The last feature map that was run, as it is stored (NHWC), with its scale and zero point.
-    pub fn last_map<'m>(&self, memory: &'m Memory) -> (&'m [i8], Map, f32, i8) {
-        let Tap { place, map, scale, zero_point } = &self.map;
-        (&memory.arena[place.clone()], *map, *scale, *zero_point)
+    /// The last feature map that was run.
+    pub fn last_map<'m>(&self, memory: &'m Memory) -> Int8Map<'m> {
+        let Tap { place, map: Map { height, width, channels }, scale, zero_point } = &self.map;
+        Int8Map {
+            shape: MapShape { channels: *channels, height: *height, width: *width },
+            values: &memory.arena[place.clone()],
+            scale: *scale,
+            zero_point: *zero_point,
+        }
     }
 }
 
@@ -268,11 +267,4 @@ pub(in crate::backbone) struct Memory {
     /// `levels[channel][pixel value]`
     levels: [[i8; 256]; 3],
     threads: Threads,
-}
-
-impl Memory {
-    /// Bytes of all maps together.
-    pub fn arena_len(&self) -> usize {
-        self.arena.len()
-    }
 }

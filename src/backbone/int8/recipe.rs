@@ -5,9 +5,10 @@ use std::sync::Arc;
 use tract_onnx::tract_core::internal::*;
 
 use super::linear::Grids;
-use super::step::{Average, Enter, Product, Step, Table};
+use super::step::{Average, Enter, MeanProduct, Product, Shift, Step, Table};
 use crate::kernel::{
-    Add, Conv, ConvSpec, Gemm, Grid, Kernel, KernelError, Map, MaxPool, Multiplier, Residual, Window,
+    Add, Conv, ConvSpec, Gemm, Grid, Kernel, KernelError, Map, MaxPool, Multiplier, Residual,
+    Window,
 };
 
 /// An int8 tensor of the graph: the output of one step.
@@ -48,6 +49,7 @@ pub(super) enum Recipe {
     MaxPool { input: usize, window: Window },
     Add { operands: [Read; 2], target: Target },
     Table { input: Read, target: Target },
+    Shift { input: Read, offsets: Arc<[f32]>, target: Target },
     Average { input: Read, target: Target },
     Product { layer: Arc<Layer>, target: Target },
 }
@@ -74,6 +76,17 @@ pub(super) struct Layer {
     pub groups: usize,
 }
 
+/// A final layer that multiplies the mean of a map, which the graph does not quantise, by a constant
+/// matrix.
+#[derive(Clone, Debug)]
+pub(super) struct FloatTail {
+    pub input: Read,
+    pub map: Map,
+    /// `[out][in]`
+    pub weights: Vec<f32>,
+    pub bias: Vec<f32>,
+}
+
 impl Layer {
     /// `s_input · s_weight[c]`.
     pub fn unit(&self, channel: usize) -> f64 {
@@ -86,21 +99,15 @@ impl Layer {
     }
 }
 
-/// A real bias in units of `s_input · s_weight[c]`; nothing when one does not fit 32 bits.
-pub(super) fn round_bias(bias: &[f32], unit: impl Fn(usize) -> f64) -> Option<Vec<i32>> {
-    let one = |(c, b): (usize, &f32)| {
-        let q = (f64::from(*b) / unit(c)).round_ties_even();
-        (q.abs() < f64::from(i32::MAX)).then_some(q as i32)
-    };
-    bias.iter().enumerate().map(one).collect()
-}
-
 /// Symmetric int8 weights: `q − zero_point`, when all of them fit.
 pub(super) fn symmetric(q: &Tensor, grids: &Grids) -> Option<Vec<i8>> {
     let q = q.cast_to::<i32>().ok()?;
     let q = q.to_plain_array_view::<i32>().ok()?;
     let zero_of = grids.indexer(q.shape());
-    q.iter().enumerate().map(|(i, q)| i8::try_from(q - grids.zero_points[zero_of(i)]).ok()).collect()
+    q.iter()
+        .enumerate()
+        .map(|(i, q)| i8::try_from(q - grids.zero_points[zero_of(i)]).ok())
+        .collect()
 }
 
 fn ratio(read: Read, target: Target) -> Result<Multiplier, KernelError> {
@@ -118,7 +125,9 @@ impl Value {
             }
             Recipe::MaxPool { input, .. } => vec![*input],
             Recipe::Add { operands, .. } => operands.iter().map(|read| read.value).collect(),
-            Recipe::Table { input, .. } | Recipe::Average { input, .. } => vec![input.value],
+            Recipe::Table { input, .. }
+            | Recipe::Shift { input, .. }
+            | Recipe::Average { input, .. } => vec![input.value],
             Recipe::Product { layer, .. } => vec![layer.input.value],
         }
     }
@@ -126,11 +135,9 @@ impl Value {
     /// Plans it for a kernel; `values` are all values of the graph.
     pub fn plan(&self, kernel: Kernel, values: &[Value]) -> Result<Step, KernelError> {
         Ok(match &self.recipe {
-            Recipe::Enter { target, .. } => Step::Enter(Enter {
-                map: self.map,
-                scale: target.scale,
-                grid: target.grid,
-            }),
+            Recipe::Enter { target, .. } => {
+                Step::Enter(Enter { map: self.map, scale: target.scale, grid: target.grid })
+            }
             Recipe::Conv { layer, target, joined } => {
                 let input = values[layer.input.value].map;
                 Step::Conv(plan_conv(kernel, layer, input, *target, *joined)?)
@@ -138,14 +145,25 @@ impl Value {
             Recipe::MaxPool { input, window } => {
                 Step::MaxPool(MaxPool::new(kernel, values[*input].map, *window)?)
             }
-            Recipe::Add { operands: [a, b], target } => Step::Add(self.map, Add {
-                kernel,
-                zero_points: [a.zero_point, b.zero_point],
-                multipliers: [ratio(*a, *target)?, ratio(*b, *target)?],
-                output: target.grid,
-            }),
-            Recipe::Table { input, target } => {
-                Step::Table(Table::new(self.map, input.zero_point, ratio(*input, *target)?, target.grid))
+            Recipe::Add { operands: [a, b], target } => Step::Add(
+                self.map,
+                Add {
+                    kernel,
+                    zero_points: [a.zero_point, b.zero_point],
+                    multipliers: [ratio(*a, *target)?, ratio(*b, *target)?],
+                    output: target.grid,
+                },
+            ),
+            Recipe::Table { input, target } => Step::Table(Table::new(
+                self.map,
+                input.zero_point,
+                ratio(*input, *target)?,
+                target.grid,
+            )),
+            Recipe::Shift { input, offsets, target } => {
+                let offsets = offsets.iter().map(|offset| offset / target.scale).collect();
+                let multiplier = ratio(*input, *target)?;
+                Step::Shift(Shift::new(input.zero_point, multiplier, offsets, target.grid)?)
             }
             Recipe::Average { input, target } => {
                 let from = values[input.value].map;
@@ -173,6 +191,19 @@ pub(super) fn plan_product(kernel: Kernel, layer: &Layer) -> Result<Product, Ker
     Ok(Product::new(gemm, (0..layer.bias.len()).map(|c| layer.unit(c)).collect()))
 }
 
+/// The final layer of a mean.
+pub(super) fn plan_tail(kernel: Kernel, tail: &FloatTail) -> MeanProduct {
+    MeanProduct {
+        kernel,
+        channels: tail.map.channels,
+        zero_point: tail.input.zero_point,
+        // One IEEE division of exact numbers: the same everywhere.
+        unit: f64::from(tail.input.scale) / (tail.map.height * tail.map.width) as f64,
+        weights: tail.weights.clone(),
+        bias: tail.bias.clone(),
+    }
+}
+
 fn plan_conv(
     kernel: Kernel,
     layer: &Layer,
@@ -194,16 +225,19 @@ fn plan_conv(
         },
     };
     let scale = joined.and_then(|joined| joined.own).map_or(target.scale, |own| own.scale);
-    Conv::new(kernel, &ConvSpec {
-        input,
-        input_zero_point: layer.input.zero_point,
-        window: layer.window,
-        groups: layer.groups,
-        out_channels: layer.bias.len(),
-        weights: &layer.weights,
-        bias: &layer.bias,
-        multipliers: &layer.multipliers(scale)?,
-        residual,
-        output: target.grid,
-    })
+    Conv::new(
+        kernel,
+        &ConvSpec {
+            input,
+            input_zero_point: layer.input.zero_point,
+            window: layer.window,
+            groups: layer.groups,
+            out_channels: layer.bias.len(),
+            weights: &layer.weights,
+            bias: &layer.bias,
+            multipliers: &layer.multipliers(scale)?,
+            residual,
+            output: target.grid,
+        },
+    )
 }

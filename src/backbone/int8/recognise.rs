@@ -12,7 +12,7 @@ use tract_onnx::tract_core::ops::cnn;
 use tract_onnx::tract_core::ops::nn::DataFormat;
 
 use super::linear::{Dequantize, Grids, Quantize};
-use super::recipe::{Joined, Layer, Read, Recipe, Target, Value, round_bias, symmetric};
+use super::recipe::{FloatTail, Joined, Layer, Read, Recipe, Target, Value, symmetric};
 use crate::kernel::{Grid, Map, Moments, Window};
 
 /// What a tensor of the graph is.
@@ -45,9 +45,12 @@ pub(super) enum Base {
     Joined(Arc<Layer>, Read, Map),
     Sum(Read, Read),
     Pooled(Read, Window),
+    /// A vector and a constant for each of its channels.
+    Shifted(Read, Arc<[f32]>),
     SpatialSum(Read),
     Mean(Read),
     Product(Arc<Layer>),
+    MeanProduct(Arc<FloatTail>),
 }
 
 impl From<Base> for Meaning {
@@ -139,7 +142,9 @@ impl Recognised {
             Meaning::Int8(value) => one(*value),
             Meaning::Real(real) => match real.base {
                 Base::Read(read) => one(read.value),
-                Base::SpatialSum(_) | Base::Mean(_) | Base::Product(_) => true,
+                Base::SpatialSum(_) | Base::Mean(_) | Base::Product(_) | Base::MeanProduct(_) => {
+                    true
+                }
                 _ => false,
             },
             _ => false,
@@ -236,7 +241,10 @@ impl Recognised {
                 let map = Map { height: 1, width: 1, channels: layer.bias.len() };
                 (map, Recipe::Product { layer, target })
             }
-            Base::SpatialSum(_) => return None,
+            Base::Shifted(read, offsets) => {
+                (self.values[read.value].map, Recipe::Shift { input: read, offsets, target })
+            }
+            Base::SpatialSum(_) | Base::MeanProduct(_) => return None,
         };
         self.value(node, map, unsigned, recipe)
     }
@@ -327,7 +335,12 @@ impl Recognised {
         Some(layer)
     }
 
-    fn max_pool(&mut self, node: &TypedNode, op: &cnn::MaxPool, input: &Meaning) -> Option<Meaning> {
+    fn max_pool(
+        &mut self,
+        node: &TypedNode,
+        op: &cnn::MaxPool,
+        input: &Meaning,
+    ) -> Option<Meaning> {
         if op.with_index_outputs.is_some() {
             return None;
         }
@@ -368,7 +381,11 @@ impl Recognised {
         (fits && (rest - 1.0).abs() < 1e-6).then(|| Base::Mean(read).into())
     }
 
-    fn binary(&self, op: &dyn tract_onnx::tract_core::ops::binary::BinMiniOp, inputs: &[Meaning]) -> Option<Meaning> {
+    fn binary(
+        &self,
+        op: &dyn tract_onnx::tract_core::ops::binary::BinMiniOp,
+        inputs: &[Meaning],
+    ) -> Option<Meaning> {
         use tract_onnx::tract_core::ops::math::{Add, Div, Max, Min, Mul};
         let [a, b] = inputs else { return None };
         if op.is::<Add>() {
@@ -412,6 +429,11 @@ impl Recognised {
             (Base::Read(a), Some(b), _) if self.values[a.value].map == self.values[b.value].map => {
                 Some(Base::Sum(*a, b).into())
             }
+            (Base::Read(read), None, Meaning::Constant(_) | Meaning::Weights(..)) => {
+                let map = self.values[read.value].map;
+                let offsets = per_channel(b, map.channels).filter(|_| self.is_vector(a))?;
+                Some(Base::Shifted(*read, offsets.into()).into())
+            }
             (Base::Product(layer), None, Meaning::Constant(_) | Meaning::Weights(..)) => {
                 let mut layer = (**layer).clone();
                 let more = bias_of(b, layer.bias.len(), &layer)?;
@@ -419,6 +441,12 @@ impl Recognised {
                     *bias = bias.checked_add(more)?;
                 }
                 Some(Base::Product(Arc::new(layer)).into())
+            }
+            (Base::MeanProduct(tail), None, Meaning::Constant(_) | Meaning::Weights(..)) => {
+                let mut tail = (**tail).clone();
+                let more = per_channel(b, tail.bias.len())?;
+                tail.bias.iter_mut().zip(more).for_each(|(bias, more)| *bias += more);
+                Some(Base::MeanProduct(Arc::new(tail)).into())
             }
             _ => None,
         }
@@ -430,28 +458,30 @@ impl Recognised {
         op: &tract_onnx::tract_core::ops::einsum::EinSum,
         inputs: &[Meaning],
     ) -> Option<Meaning> {
-        let [input, Meaning::Weights(q, grids)] = inputs else { return None };
-        let read = self.plain_read(input).filter(|_| self.is_vector(input))?;
-        if q.rank() != 2 || op.q_params.is_some() {
-            return None;
-        }
+        let [input, weights] = inputs else { return None };
         let summed = op.axes.iter_all_axes().find(|axis| axis.outputs[0].is_empty())?;
         let &[summed_axis] = &summed.inputs[1][..] else { return None };
-        let (q, grids) = match summed_axis {
-            1 => (q.clone(), grids.clone()),
-            _ => {
-                let axis = 1 - grids.axis.min(1);
-                let turned = q.clone().into_tensor().permute_axes(&[1, 0]).ok()?;
-                (turned.into_arc_tensor(), Grids { axis, ..grids.clone() })
-            }
-        };
-        let columns = self.values[read.value].map.channels;
-        if q.shape()[1] != columns {
+        let weights = if summed_axis == 1 { weights.clone() } else { turned(weights)? };
+        if op.q_params.is_some() {
+            return None;
+        }
+        if let Meaning::Real(real @ Real { base: Base::Mean(read), .. }) = input {
+            let values = real_constant(&weights).filter(|_| real.is_plain())?;
+            let values = values.cast_to::<f32>().ok()?;
+            let &[rows, columns] = values.shape() else { return None };
+            let values = values.to_plain_array_view::<f32>().ok()?.iter().copied().collect();
+            let map = self.values[read.value].map;
+            let tail = FloatTail { input: *read, map, weights: values, bias: vec![0.0; rows] };
+            return (columns == map.channels).then(|| Base::MeanProduct(Arc::new(tail)).into());
+        }
+        let read = self.plain_read(input).filter(|_| self.is_vector(input))?;
+        let Meaning::Weights(q, grids) = &weights else { return None };
+        if q.rank() != 2 || q.shape()[1] != self.values[read.value].map.channels {
             return None;
         }
         let window = Window::square(1, 1, 0);
         let zero = Meaning::Constant(tensor0(0f32).into_arc_tensor());
-        let layer = self.layer(read, (&q, &grids), &zero, window, 1)?;
+        let layer = self.layer(read, (q, grids), &zero, window, 1)?;
         Some(Base::Product(Arc::new(layer)).into())
     }
 }
@@ -472,19 +502,33 @@ fn nchw(fact: &TypedFact) -> Option<Map> {
 /// A constant result of constant inputs, of operations that tract can evaluate alone.
 fn fold(node: &TypedNode, inputs: &[Meaning]) -> Option<Meaning> {
     // A matrix of int8 weights may be turned and stay int8.
-    if let ([Meaning::Weights(q, grids)], Some(AxisOp::Move(from, to))) =
+    if let ([weights @ Meaning::Weights(q, _)], Some(AxisOp::Move(from, to))) =
         (inputs, node.op_as::<AxisOp>())
         && q.rank() == 2
         && from != to
     {
-        let turned = q.clone().into_tensor().permute_axes(&[1, 0]).ok()?;
-        let axis = 1 - grids.axis.min(1);
-        return Some(Meaning::Weights(turned.into(), Grids { axis, ..grids.clone() }));
+        return turned(weights);
     }
     let tensors = inputs.iter().map(|input| Some(real_constant(input)?.into_tvalue()));
     let outputs = node.op.eval_out_of_plan(tensors.collect::<Option<_>>()?).ok()??;
     let [output] = &outputs[..] else { return None };
     Some(Meaning::Constant(output.clone().into_arc_tensor()))
+}
+
+/// A constant matrix with its axes exchanged.
+fn turned(matrix: &Meaning) -> Option<Meaning> {
+    let turn = |tensor: &Arc<Tensor>| {
+        let turned = (**tensor).clone().permute_axes(&[1, 0]).ok()?;
+        (tensor.rank() == 2).then(|| turned.into_arc_tensor())
+    };
+    match matrix {
+        Meaning::Constant(tensor) => Some(Meaning::Constant(turn(tensor)?)),
+        Meaning::Weights(q, grids) => {
+            let axis = 1 - grids.axis.min(1);
+            Some(Meaning::Weights(turn(q)?, Grids { axis, ..grids.clone() }))
+        }
+        _ => None,
+    }
 }
 
 /// The values of a constant, dequantised where it is quantised.
@@ -504,28 +548,23 @@ fn scalar(meaning: &Meaning) -> Option<f32> {
     tensor.to_plain_array_view::<f32>().ok()?.first().copied()
 }
 
-/// A bias of `channels` values in the units of `layer`: exactly as stored when it is int32 on that very
-/// grid, rounded otherwise.
+/// A bias of `channels` values in the units of `layer`, rounded to nearest.
 fn bias_of(bias: &Meaning, channels: usize, layer: &Layer) -> Option<Vec<i32>> {
-    let unit = |c: usize| {
-        let scale = layer.weight_scales[if layer.weight_scales.len() == 1 { 0 } else { c }];
-        f64::from(layer.input.scale) * f64::from(scale)
+    let one = |(c, b): (usize, f32)| {
+        let q = (f64::from(b) / layer.unit(c)).round_ties_even();
+        (q.abs() < f64::from(i32::MAX)).then_some(q as i32)
     };
-    if let Meaning::Weights(q, grids) = bias {
-        let grid = |c: usize| if grids.scales.len() == 1 { 0 } else { c };
-        let same = |c| (f64::from(grids.scales[grid(c)]) / unit(c) - 1.0).abs() < 1e-6;
-        let zeros = grids.zero_points.iter().all(|zero| *zero == 0);
-        if q.len() == channels && q.datum_type() == DatumType::I32 && zeros && (0..channels).all(same) {
-            return Some(q.to_plain_array_view::<i32>().ok()?.iter().copied().collect());
-        }
-    }
-    let values = real_constant(bias)?;
+    per_channel(bias, channels)?.into_iter().enumerate().map(one).collect()
+}
+
+/// A constant with one value for all channels or one for each.
+fn per_channel(constant: &Meaning, channels: usize) -> Option<Vec<f32>> {
+    let values = real_constant(constant)?;
     let values = values.cast_to::<f32>().ok()?;
     let values: Vec<f32> = values.to_plain_array_view::<f32>().ok()?.iter().copied().collect();
     match values.len() {
-        1 => round_bias(&vec![values[0]; channels], unit),
-        n if n == channels => round_bias(&values, unit),
-        _ => None,
+        1 => Some(vec![values[0]; channels]),
+        n => (n == channels).then_some(values),
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use tract_onnx::tract_core::internal::*;
 
-use super::recipe::{Recipe, plan_product};
+use super::recipe::{Recipe, plan_product, plan_tail};
 use super::recognise::{Base, Meaning, Real, Recognised, real_constant};
 use super::step::{Int8Op, Leave, LeaveTo, Step};
 use crate::kernel::{Kernel, KernelError};
@@ -94,10 +94,15 @@ impl Base {
     /// The int8 values that it is made of.
     fn values(&self) -> Vec<usize> {
         match self {
-            Base::Read(a) | Base::Pooled(a, _) | Base::SpatialSum(a) | Base::Mean(a) => {
+            Base::Read(a)
+            | Base::Pooled(a, _)
+            | Base::Shifted(a, _)
+            | Base::SpatialSum(a)
+            | Base::Mean(a) => {
                 vec![a.value]
             }
             Base::Conv(layer, _) | Base::Product(layer) => vec![layer.input.value],
+            Base::MeanProduct(tail) => vec![tail.input.value],
             Base::Joined(layer, read, _) => vec![layer.input.value, read.value],
             Base::Sum(a, b) => vec![a.value, b.value],
         }
@@ -137,17 +142,17 @@ impl Rewrite<'_> {
             Some(Meaning::Real(real @ Real { base: Base::Product(layer), .. }))
                 if real.is_plain() && node.outputs[0].fact.rank() == 2 =>
             {
-                let input = self.step(layer.input.value)?;
-                match plan_product(self.kernel, layer) {
-                    Ok(product) => {
-                        let op = Int8Op(Arc::new(Step::Product(product)));
-                        self.target.wire_node(&*node.name, op, &[input])?[0]
-                    }
-                    Err(why) => {
-                        self.refused = Some((Refused::Outlet(outlet, node.name.clone()), why));
-                        bail!("refused");
-                    }
-                }
+                let product = plan_product(self.kernel, layer).map_err(|why| {
+                    self.refused = Some((Refused::Outlet(outlet, node.name.clone()), why));
+                    anyhow!("refused")
+                })?;
+                self.last(node, Step::Product(product), layer.input.value)?
+            }
+            Some(Meaning::Real(real @ Real { base: Base::MeanProduct(tail), .. }))
+                if real.is_plain() && node.outputs[0].fact.rank() == 2 =>
+            {
+                let step = Step::MeanProduct(plan_tail(self.kernel, tail));
+                self.last(node, step, tail.input.value)?
             }
             Some(constant @ (Meaning::Constant(_) | Meaning::Weights(..))) => {
                 let tensor = real_constant(constant).context("a constant")?;
@@ -165,6 +170,12 @@ impl Rewrite<'_> {
         };
         self.floats.insert(outlet, wire);
         Ok(wire)
+    }
+
+    /// A final layer with real results.
+    fn last(&mut self, node: &TypedNode, step: Step, input: usize) -> TractResult<OutletId> {
+        let input = self.step(input)?;
+        Ok(self.target.wire_node(&*node.name, Int8Op(Arc::new(step)), &[input])?[0])
     }
 
     fn leave(&mut self, outlet: OutletId, value: usize, to: LeaveTo) -> TractResult<OutletId> {

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use tract_onnx::tract_core::internal::*;
 
 use crate::kernel::{
-    Add, Conv, Gemm, Grid, Kernel, Map, MaxPool, Moments, Multiplier, Scratch, requantise_table,
+    Add, Conv, Gemm, Grid, Kernel, KernelError, Map, MaxPool, Moments, Multiplier, Scratch,
+    requantise_table,
 };
 
 /// A thread's working memory: what the steps of a network need beside their maps.
@@ -27,8 +28,10 @@ pub(super) enum Step {
     MaxPool(MaxPool),
     Add(Map, Add),
     Table(Table),
+    Shift(Shift),
     Average(Average),
     Product(Product),
+    MeanProduct(MeanProduct),
 }
 
 /// Quantises a float map.
@@ -69,6 +72,30 @@ impl Table {
     }
 }
 
+/// A vector plus a constant for each channel: `y = grid.quantise(f32(q − zero_point) · m + offset[c])`.
+pub(super) struct Shift {
+    zero_point: i8,
+    multiplier: Multiplier,
+    /// In units of the output's scale.
+    offsets: Vec<f32>,
+    grid: Grid,
+}
+
+impl Shift {
+    /// Refuses offsets that are no numbers.
+    pub fn new(
+        zero_point: i8,
+        multiplier: Multiplier,
+        offsets: Vec<f32>,
+        grid: Grid,
+    ) -> Result<Shift, KernelError> {
+        match offsets.iter().find(|offset| !offset.is_finite()) {
+            Some(bad) => Err(KernelError::scale(format!("a constant that is added is {bad}"))),
+            None => Ok(Shift { zero_point, multiplier, offsets, grid }),
+        }
+    }
+}
+
 /// Global average pooling.
 pub(super) struct Average {
     pub kernel: Kernel,
@@ -96,7 +123,7 @@ impl Product {
     }
 
     /// Exact sums of each row and their unit.
-    pub fn sums<'w>(
+    fn sums<'w>(
         &'w self,
         input: &[i8],
         workspace: &'w mut Workspace,
@@ -104,6 +131,34 @@ impl Product {
         let sums = &mut workspace.sums[..self.gemm.rows()];
         self.gemm.run(input, sums, &mut workspace.scratch);
         sums.iter().copied().zip(self.units.iter().copied())
+    }
+}
+
+/// The final layer on the exact mean of a map: `logit[r] = bias[r] + Σ_c mean[c] · weight[r][c]`.
+pub(super) struct MeanProduct {
+    pub kernel: Kernel,
+    pub channels: usize,
+    pub zero_point: i8,
+    /// What a sum over the map's pixels is multiplied by.
+    pub unit: f64,
+    pub weights: Vec<f32>,
+    pub bias: Vec<f32>,
+}
+
+impl MeanProduct {
+    fn rows<'w>(
+        &'w self,
+        input: &[i8],
+        workspace: &'w mut Workspace,
+    ) -> impl Iterator<Item = f64> + use<'w> {
+        workspace.moments.take(self.kernel, input);
+        let moments = &workspace.moments;
+        self.weights.chunks_exact(self.channels).zip(&self.bias).map(|(row, bias)| {
+            // One sum in the order of the channels: IEEE fixes each of its steps.
+            let products = moments.centred(self.zero_point).zip(row);
+            let sum = products.fold(0.0, |sum, (x, &w)| sum + f64::from(x) * f64::from(w));
+            sum * self.unit + f64::from(*bias)
+        })
     }
 }
 
@@ -116,8 +171,10 @@ impl Step {
             Step::MaxPool(_) => "Int8MaxPool",
             Step::Add(..) => "Int8Add",
             Step::Table(_) => "Int8Requantize",
+            Step::Shift(_) => "Int8AddConstant",
             Step::Average(_) => "Int8GlobalAveragePool",
             Step::Product(_) => "Int8Gemm",
+            Step::MeanProduct(_) => "Int8MeanGemm",
         }
     }
 
@@ -130,8 +187,10 @@ impl Step {
             Step::MaxPool(pool) => pool.output(),
             Step::Add(map, _) => *map,
             Step::Table(table) => table.map,
+            Step::Shift(shift) => vector(shift.offsets.len()),
             Step::Average(average) => vector(average.channels),
             Step::Product(product) => vector(product.gemm.rows()),
+            Step::MeanProduct(tail) => vector(tail.bias.len()),
         }
     }
 
@@ -140,22 +199,36 @@ impl Step {
         match self {
             Step::Conv(conv) => conv.macs(),
             Step::Product(product) => (product.gemm.rows() * product.gemm.columns()) as u64,
+            Step::MeanProduct(tail) => tail.weights.len() as u64,
             _ => 0,
         }
     }
 
     /// Whether results are real numbers and not int8.
     pub fn is_real(&self) -> bool {
-        matches!(self, Step::Product(Product { quantised: None, .. }))
+        matches!(self, Step::MeanProduct(_) | Step::Product(Product { quantised: None, .. }))
+    }
+
+    /// The real results of the final layer, in f64: exact products of integers and scales, or sums whose
+    /// order is fixed.
+    pub fn reals(&self, input: &[i8], workspace: &mut Workspace, mut take: impl FnMut(f64)) {
+        match self {
+            Step::Product(product) => {
+                product.sums(input, workspace).for_each(|(sum, unit)| take(f64::from(sum) * unit));
+            }
+            Step::MeanProduct(tail) => tail.rows(input, workspace).for_each(take),
+            _ => {}
+        }
     }
 
     /// Grows `workspace` to what [`Step::run`] needs.
     pub fn reserve(&self, workspace: &mut Workspace) {
         match self {
             Step::Conv(conv) => conv.reserve(&mut workspace.scratch),
-            Step::Average(average) => {
-                if workspace.moments.sum().len() != average.channels {
-                    workspace.moments = Moments::new(average.channels);
+            Step::Average(Average { channels, .. })
+            | Step::MeanProduct(MeanProduct { channels, .. }) => {
+                if workspace.moments.sum().len() != *channels {
+                    workspace.moments = Moments::new(*channels);
                 }
             }
             Step::Product(product) => {
@@ -163,7 +236,8 @@ impl Step {
                 let rows = product.gemm.rows();
                 workspace.sums.resize(workspace.sums.len().max(rows), 0);
             }
-            Step::Enter(_) | Step::MaxPool(_) | Step::Add(..) | Step::Table(_) => {}
+            Step::Enter(_) | Step::MaxPool(_) | Step::Add(..) | Step::Table(_) | Step::Shift(_) => {
+            }
         }
     }
 
@@ -188,6 +262,12 @@ impl Step {
                     *out = table.table[usize::from(q as u8)];
                 }
             }
+            Step::Shift(shift) => {
+                for ((out, &q), offset) in output.iter_mut().zip(input).zip(&shift.offsets) {
+                    let q = i32::from(q) - i32::from(shift.zero_point);
+                    *out = shift.grid.quantise(q as f32 * shift.multiplier.get() + offset);
+                }
+            }
             Step::Average(average) => {
                 let Average { kernel, zero_point, multiplier, grid, .. } = average;
                 workspace.moments.take(*kernel, input);
@@ -200,7 +280,7 @@ impl Step {
                     *out = grid.quantise(sum as f32 * m.get());
                 }
             }
-            Step::Enter(_) => unreachable!("its input is not int8"),
+            Step::Enter(_) | Step::MeanProduct(_) => unreachable!("not from int8 to int8"),
         }
     }
 }
@@ -247,13 +327,12 @@ impl EvalOp for Int8Op {
         let slice = |i: usize| views.get(i).and_then(|view| view.as_slice()).unwrap_or(&[]);
         let mut workspace = Workspace::default();
         step.reserve(&mut workspace);
-        if let Step::Product(product) = step
-            && step.is_real()
-        {
-            let sums = product.sums(slice(0), &mut workspace);
-            let reals: Vec<f32> = sums.map(|(sum, unit)| (f64::from(sum) * unit) as f32).collect();
-            return Ok(tvec!(tract_ndarray::Array2::from_shape_vec((1, reals.len()), reals)?
-                .into_tvalue()));
+        if step.is_real() {
+            let mut reals = Vec::with_capacity(map.channels);
+            step.reals(slice(0), &mut workspace, |x| reals.push(x as f32));
+            return Ok(tvec!(
+                tract_ndarray::Array2::from_shape_vec((1, reals.len()), reals)?.into_tvalue()
+            ));
         }
         let mut output = vec![0; map.len()];
         step.run([slice(0), slice(1)], 0..map.height, &mut output, &mut workspace);
