@@ -17,29 +17,13 @@ use tract_onnx::prelude::*;
 use crate::image::Rgb;
 use crate::kernel::Kernel;
 
+mod features;
 mod int8;
 mod taps;
 
-/// Shim until features are integers.
-pub fn to_feature(x: f64) -> f32 {
-    ((x * 1048576.0).round_ties_even() / 1048576.0) as f32
-}
-
+pub use features::{FEATURE_BITS, Features, NOT_A_NUMBER, from_feature, to_feature};
 pub use int8::{NodeListing, Threads};
 pub use taps::{FinalLayer, Taps};
-
-/// What the backbone says of one frame.
-///
-/// `avg` and `std` have one entry per channel of the last feature map, `logits` one per class.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Features {
-    /// Spatial mean of the map: what the final layer sees.
-    pub avg: Vec<f32>,
-    /// Unbiased (divide by HW − 1) spatial standard deviation of the map; zeros for a 1×1 map.
-    pub std: Vec<f32>,
-    /// Output of the final layer, before any softmax.
-    pub logits: Vec<f32>,
-}
 
 /// The normalisation at the backbone's input: `(pixel / 255 − mean) / std`, per RGB channel.
 #[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -393,14 +377,14 @@ fn floats(value: &TValue) -> TractResult<Vec<f32>> {
 
 /// Spatial mean and unbiased standard deviation of each channel of a C×H×W map (HEAT reference:
 /// divide by HW − 1, no epsilon), in two passes so that a near-constant channel loses no digits.
-fn pool(map: &[f32], shape: MapShape) -> (Vec<f32>, Vec<f32>) {
+fn pool(map: &[f32], shape: MapShape) -> (Vec<i32>, Vec<i32>) {
     let area = shape.height * shape.width;
     map.chunks_exact(area)
         .map(|channel| {
             let mean = channel.iter().map(|&v| f64::from(v)).sum::<f64>() / area as f64;
             let squares: f64 = channel.iter().map(|&v| (f64::from(v) - mean).powi(2)).sum();
             let std = if area > 1 { (squares / (area - 1) as f64).sqrt() } else { 0.0 };
-            (mean as f32, std as f32)
+            (to_feature(mean), to_feature(std))
         })
         .unzip()
 }
@@ -460,22 +444,28 @@ impl std::error::Error for BackboneError {}
 mod tests {
     use super::*;
 
+    fn pooled(map: &[f32], shape: MapShape) -> (Vec<f64>, Vec<f64>) {
+        let (avg, std) = pool(map, shape);
+        let numbers = |row: Vec<i32>| row.into_iter().map(from_feature).collect();
+        (numbers(avg), numbers(std))
+    }
+
     /// HEAT reference, golden vector 1.
     #[test]
     fn pooling_matches_the_reference() {
         let map: Vec<f32> = (0..24).map(|v| v as f32).collect();
-        let (avg, std) = pool(&map, MapShape { channels: 2, height: 3, width: 4 });
+        let (avg, std) = pooled(&map, MapShape { channels: 2, height: 3, width: 4 });
         assert_eq!(avg, [5.5, 17.5]);
         assert!(std.iter().all(|s| (s - 3.60555).abs() < 1e-4), "{std:?}");
         let map: Vec<f32> = (0..8).map(|v| (v * v) as f32).collect();
-        let (avg, std) = pool(&map, MapShape { channels: 2, height: 2, width: 2 });
+        let (avg, std) = pooled(&map, MapShape { channels: 2, height: 2, width: 2 });
         assert_eq!(avg, [3.5, 31.5]);
         assert!((std[0] - 4.04145).abs() < 1e-4 && (std[1] - 14.2478).abs() < 1e-3, "{std:?}");
     }
 
     #[test]
     fn a_one_by_one_map_has_no_deviation() {
-        let (avg, std) = pool(&[2.0, 3.0], MapShape { channels: 2, height: 1, width: 1 });
+        let (avg, std) = pooled(&[2.0, 3.0], MapShape { channels: 2, height: 1, width: 1 });
         assert_eq!((avg, std), (vec![2.0, 3.0], vec![0.0, 0.0]));
     }
 }
