@@ -20,11 +20,15 @@ fn main() -> Result<()> {
     let floats: Vec<f32> =
         bytes.as_chunks().0.iter().map(|&chunk| f32::from_le_bytes(chunk)).collect();
     let input: TValue = Tensor::from_shape(&shape, &floats)?.into();
+    // Read at once and freed: glibc's allocator then keeps large buffers from run to run, as it does
+    // after `Backbone::load`. With `model_for_path` tract spends half of its time in page faults.
+    let network = std::fs::read(model).with_context(|| model.clone())?;
     let plan = tract_onnx::onnx()
-        .model_for_path(model)?
+        .model_for_read(&mut &network[..])?
         .with_input_fact(0, f32::fact(shape).into())?
         .into_optimized()?
         .into_runnable()?;
+    drop(network);
     let mut state = plan.spawn()?;
     serve::serve(|| {
         let outputs = state.run(tvec!(input.clone())).expect("the plan runs");
