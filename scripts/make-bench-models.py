@@ -30,7 +30,7 @@ RESNET50 = dict(
     widths=(256, 512, 1024, 2048),
     depths=(3, 4, 6, 3),
     first_stride=1,
-    branch_gain=0.5,
+    branch_gain=0.25,
 )
 MODELS = {
     "resnet18-32": Net(size=(32, 32), classes=10, **RESNET18),
@@ -70,16 +70,19 @@ QUANTIZERS = {"onnxruntime": by_onnxruntime, "oddsight": by_oddsight}
 
 def write(directory, name, quantizer, trainer):
     net, source = MODELS[name], directory / f"{name}.float.onnx"
+    unfinished = directory / "unfinished.onnx"
     if not source.exists():
         print(f"{source}: writing", flush=True)
-        onnx.save(float_model(net), source)
         pixels = picture(COMPARED, *net.size)
         (directory / f"{name}.picture").write_bytes(pixels.tobytes())
         (directory / f"{name}.input").write_bytes(network_input(pixels).astype("<f4").tobytes())
+        onnx.save(float_model(net), unfinished)
+        unfinished.rename(source)
     out = directory / f"{name}.{quantizer}.onnx"
     if not out.exists():
         print(f"{out}: quantising", flush=True)
-        QUANTIZERS[quantizer](source, out, net, trainer)
+        QUANTIZERS[quantizer](source, unfinished, net, trainer)
+        unfinished.rename(out)
 
 
 def main():
