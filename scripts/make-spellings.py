@@ -345,10 +345,10 @@ README = """\
 Tiny quantised ResNets with random weights, written by `scripts/make-spellings.py`; nothing here is trained or
 copied. `NAME.json` holds one picture, the normalisation `(pixel / 255 - mean) / std`, and what onnxruntime with
 all graph optimisation disabled computes for it: the last feature map before the global pool in NCHW order
-(integers; `map_type` `f32` and no scale where the network leaves it float), and the output's values (`logits`;
-behind a Softmax, probabilities). The i8 weights of QOperator networks with u8 activations are given to
-onnxruntime as u8 with a zero point of 128, which means the same: its u8 by i8 kernels saturate on processors
-without VNNI.
+(integers; `map_type` `f32` and no scale where the network leaves it float), and `logits`, the final layer's
+output before a Softmax and before its own quantisation. The i8 weights of
+QOperator networks with u8 activations are given to onnxruntime as u8 with a zero point of 128, which means the
+same: its u8 by i8 kernels saturate on processors without VNNI.
 
 | network | spelling |
 |---|---|

@@ -9,7 +9,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 @dataclass(frozen=True)
 class Net:
-    """One residual stage per width; the first keeps the resolution, later ones halve it."""
+    """One residual stage per width; later ones than the first halve the resolution."""
 
     opset: int = 13
     size: tuple = (10, 10)  # width and height of the input, pixels
@@ -18,6 +18,9 @@ class Net:
     stem: str = "3x3"  # or "7x7": stride 2, then a max-pool of stride 2
     stem_width: int = 4
     widths: tuple = (8,)
+    depths: tuple = ()  # blocks of each stage; one each when empty
+    squeeze: int = 2  # a bottleneck's width by its inner one
+    branch_gain: float = 1.0  # size of a residual branch, so that deep sums stay bounded
     first_stride: int = 2
     groups: int = 1
     dilation: int = 1
@@ -51,12 +54,12 @@ class Writer:
             return self.node("Relu", [x], name)
         return self.node("Clip", [x, self.floor, self.ceiling], name)
 
-    def conv(self, x, name, channels, kernel, stride=1, groups=1, dilation=1):
+    def conv(self, x, name, channels, kernel, stride=1, groups=1, dilation=1, gain=1.0):
         """He-initialised, each output channel of another size, as in trained networks."""
         cin, cout = channels
         shape = (cout, cin // groups, kernel, kernel)
         weight = self.random.normal(0, np.sqrt(2 / np.prod(shape[1:])), shape)
-        weight *= np.exp(self.random.normal(0, 0.4, (cout, 1, 1, 1)))
+        weight *= gain * np.exp(self.random.normal(0, 0.4, (cout, 1, 1, 1)))
         inputs = [x, self.constant(f"{name}_w", weight)]
         if not self.net.batch_norm:
             inputs.append(self.constant(f"{name}_b", self.random.normal(0.3, 0.3, cout)))
@@ -75,16 +78,16 @@ class Writer:
         cin, cout = channels
         d, g = self.net.dilation, self.net.groups
         y = self.relu(self.conv(x, f"{name}a", channels, 3, stride, g), f"{name}a_r")
-        y = self.conv(y, f"{name}b", (cout, cout), 3, 1, g, d)
+        y = self.conv(y, f"{name}b", (cout, cout), 3, 1, g, d, self.net.branch_gain)
         return self.join(x, y, name, channels, stride)
 
     def bottleneck(self, x, name, channels, stride):
         cin, cout = channels
-        inner = cout // 2
+        inner = cout // self.net.squeeze
         d, g = self.net.dilation, self.net.groups
         y = self.relu(self.conv(x, f"{name}a", (cin, inner), 1), f"{name}a_r")
         y = self.relu(self.conv(y, f"{name}b", (inner, inner), 3, stride, g, d), f"{name}b_r")
-        y = self.conv(y, f"{name}c", (inner, cout), 1)
+        y = self.conv(y, f"{name}c", (inner, cout), 1, gain=self.net.branch_gain)
         return self.join(x, y, name, channels, stride)
 
     def join(self, x, y, name, channels, stride):
@@ -134,11 +137,15 @@ class Writer:
             side = [(s + 3) // 4 for s in side]
         else:
             x = self.relu(self.conv("image", "stem", (3, width), 3), "stem_r")
+        block = self.basic if net.block == "basic" else self.bottleneck
         for index, cout in enumerate(net.widths):
             stride = net.first_stride if index == 0 else 2
-            block = self.basic if net.block == "basic" else self.bottleneck
-            x = block(x, "uvw"[index], (width, cout), stride)
-            width, side = cout, [(s + stride - 1) // stride for s in side]
+            side = [(s + stride - 1) // stride for s in side]
+            depth = net.depths[index] if net.depths else 1
+            for number in range(depth):
+                name = "uvwx"[index] + (str(number + 1) if depth > 1 else "")
+                x = block(x, name, (width, cout), stride)
+                width, stride = cout, 1
         logits = self.tail(x, width, side)
         shape = [net.batch, 3, net.size[1], net.size[0]]
         graph = helper.make_graph(

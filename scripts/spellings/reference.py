@@ -81,12 +81,26 @@ def with_u8_weights(model):
     return out
 
 
+def logits_of(model):
+    """The final layer's output, before a Softmax and before its own quantisation."""
+    name = model.graph.output[0].name
+    node = producer(model, name)
+    if node.op_type == "Softmax":
+        name, node = node.input[0], producer(model, node.input[0])
+    if node.op_type == "DequantizeLinear":
+        above = producer(model, node.input[0])
+        name = above.input[0] if above.op_type == "QuantizeLinear" else name
+    return name
+
+
 def evaluate(model, image):
     """The last feature map, its description, and the logits."""
     at = Map(model)
     tapped = with_u8_weights(model)
-    tapped.graph.output.append(helper.make_tensor_value_info(at.tensor, at.onnx_type(), None))
-    values, logits = run(tapped, [at.tensor, model.graph.output[0].name], image)
+    wanted = {at.tensor: at.onnx_type(), logits_of(model): onnx.TensorProto.FLOAT}
+    del tapped.graph.output[:]
+    tapped.graph.output.extend(helper.make_tensor_value_info(n, t, None) for n, t in wanted.items())
+    values, logits = run(tapped, list(wanted), image)
     return at, values, logits
 
 
