@@ -11,6 +11,7 @@ use std::sync::Arc;
 use crate::backbone::{Backbone, BackboneError, Features, State};
 use crate::energy::{Scores, Scratch};
 use crate::image::{self, ImageError, Rgb};
+use crate::kernel::Kernel;
 use crate::verdict::{Alpha, Calibration, HeadVerdict, Verdict, VerdictError};
 
 pub mod blob;
@@ -41,15 +42,20 @@ struct Parts {
 }
 
 impl Model {
-    /// Opens and checks a model directory, self-test included.
+    /// Opens and checks a model directory, self-test included, for the fastest kernel of this machine.
     pub fn open(dir: &Path) -> Result<Model, ModelError> {
+        Model::open_for(dir, Kernel::detect())
+    }
+
+    /// As [`Model::open`], for a given kernel.
+    pub fn open_for(dir: &Path, kernel: Kernel) -> Result<Model, ModelError> {
         if !dir.is_dir() {
             let why = "no such model directory; `oddsight-train fit` makes one, `models/` has some";
             return Err(ModelError::new(ModelErrorKind::Missing, dir, why));
         }
         let path = dir.join(HEADS_FILE);
         let blob = HeadsBlob::read(&path)?;
-        let backbone = Backbone::load(&dir.join(BACKBONE_FILE), Some(blob.preprocess.crop))
+        let backbone = Backbone::load_for(&dir.join(BACKBONE_FILE), Some(blob.preprocess.crop), kernel)
             .map_err(|e| ModelError::new(ModelErrorKind::Backbone, &path, e))?;
         let model = Model::assemble(backbone, blob, &path)?;
         model.self_test().map_err(|why| ModelError::new(ModelErrorKind::SelfTest, &path, why))?;
