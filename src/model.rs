@@ -9,12 +9,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::backbone::{Backbone, BackboneError, Features, State};
-use crate::energy::{Scores, Scratch};
+use crate::energy::{Scores, Scratch, from_q16, from_q32};
 use crate::image::{self, ImageError, Rgb};
 use crate::kernel::Kernel;
 use crate::verdict::{Alpha, Calibration, HeadVerdict, Verdict, VerdictError};
 
 pub mod blob;
+mod format_1;
 pub mod self_test;
 
 pub use blob::HeadsBlob;
@@ -99,7 +100,8 @@ impl Model {
                 ModelError::new(ModelErrorKind::Backbone, Path::new(BACKBONE_FILE), e)
             })?;
         let alpha = self.parts.alpha;
-        Ok(Scorer { parts: self.parts.clone(), state, scratch: Scratch::default(), alpha })
+        let (scratch, scores) = (Scratch::default(), Scores::default());
+        Ok(Scorer { parts: self.parts.clone(), state, scratch, scores, alpha })
     }
 
     /// The false-alarm rate that the model was packed with.
@@ -128,6 +130,7 @@ pub struct Scorer {
     parts: Arc<Parts>,
     state: State,
     scratch: Scratch,
+    scores: Scores,
     alpha: Alpha,
 }
 
@@ -152,8 +155,11 @@ impl Scorer {
     /// From a decoded picture of any size to a verdict.
     pub fn score(&mut self, picture: &Rgb) -> Result<Verdict, ModelError> {
         let features = self.features(picture)?;
-        let scores = self.energies(&features);
-        Ok(self.verdict(&scores))
+        let mut scores = std::mem::take(&mut self.scores);
+        self.energies(&features, &mut scores);
+        let verdict = self.verdict(&scores);
+        self.scores = scores;
+        Ok(verdict)
     }
 
     /// From a decoded picture to the backbone's features.
@@ -164,9 +170,9 @@ impl Scorer {
         self.state.run(&prepared).map_err(|e: BackboneError| frame(e.to_string()))
     }
 
-    /// From features to energies.
-    pub fn energies(&mut self, features: &Features) -> Scores {
-        self.parts.blob.heads.score(features, &mut self.scratch)
+    /// From features to energies, written into `scores`.
+    pub fn energies(&mut self, features: &Features, scores: &mut Scores) {
+        self.parts.blob.heads.score(features, &mut self.scratch, scores);
     }
 
     /// From energies to a verdict.
@@ -174,13 +180,13 @@ impl Scorer {
         let Parts { blob, calibration, .. } = &*self.parts;
         let p_value = calibration.p_value(scores.energy_q16);
         let share = |head: usize| {
-            let term = blob.heads.composition.terms.iter().position(|t| t.head as usize == head)?;
-            scores.shares.get(term).copied()
+            let term = blob.heads.composition.terms().iter().position(|t| t.head() == head)?;
+            scores.shares_q16.get(term).copied().map(from_q16)
         };
-        let heads = blob.heads.heads.iter().zip(&scores.heads).enumerate();
-        let heads = heads.map(|(i, (head, &energy))| HeadVerdict {
+        let heads = blob.heads.heads.iter().zip(&scores.heads_q32).enumerate();
+        let heads = heads.map(|(i, (head, &energy_q32))| HeadVerdict {
             id: head.id(),
-            energy,
+            energy: from_q32(energy_q32),
             share: share(i),
         });
         let nearest = scores.nearest.map(|c| match blob.class_names.get(c as usize) {
@@ -188,7 +194,7 @@ impl Scorer {
             None => format!("component {c}"),
         });
         Verdict {
-            energy: scores.energy,
+            energy: from_q16(scores.energy_q16),
             energy_q16: scores.energy_q16,
             p_value,
             unusual: p_value <= self.alpha.get(),
