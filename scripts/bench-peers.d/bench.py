@@ -32,7 +32,10 @@ PEERS = [
 
 def parse():
     parser = argparse.ArgumentParser(prog="scripts/bench-peers", description=__doc__)
-    words = lambda text: text.split(",")
+
+    def words(text):
+        return text.split(",")
+
     parser.add_argument("--models", type=words, default=list(SIZES), help=f"of {','.join(SIZES)}")
     parser.add_argument("--threads", type=words, default=["1", "2"])
     parser.add_argument("--peers", type=words, default=PEERS, help="of " + ", ".join(PEERS))
@@ -206,7 +209,9 @@ def heading(args):
     m, versions = about["machine"], ", ".join(f"{k} {v}" for k, v in about["versions"].items())
     print(f"{m['model']}, {m['cores']} cores, {' '.join(m['instructions'])}")
     print(f"{versions}; oddsight as `{args.profile}`, kernel {args.kernel}; int8 files by {args.quantizer}")
-    print(f"medians of {args.rounds} rounds of {args.slice_ms} ms each, all peers in turn; ratio: oddsight's time by")
+    print(
+        f"medians of {args.rounds} rounds of {args.slice_ms} ms each, all peers in turn; ratio: oddsight's time by"
+    )
     print("the peer's within a round, median (least … greatest); angle: between the logits and float ones\n")
     return about
 
@@ -217,8 +222,10 @@ def show(model, threads, result):
         ratio = entry["ratio"]
         spread = f"{ratio['median']:7.3f} ({ratio['min']:.3f} … {ratio['max']:.3f})" if ratio else "      –"
         alone = " (one thread)" if threads != "1" and entry["peer"].startswith("tract") else ""
-        print(f"  {entry['peer'] + alone:30} {entry['median_ms']:9.3f} ms {spread:28}"
-              f" {entry['degrees_from_float']:6.2f}°")
+        print(
+            f"  {entry['peer'] + alone:30} {entry['median_ms']:9.3f} ms {spread:28}"
+            f" {entry['degrees_from_float']:6.2f}°"
+        )
     for peer, why in result["failed"].items():
         print(f"  {peer:30} left out: {why}")
     print(flush=True)
