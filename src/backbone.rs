@@ -15,23 +15,15 @@ use tract_onnx::pb::ModelProto;
 use tract_onnx::prelude::*;
 
 use crate::image::Rgb;
+use crate::kernel::Kernel;
 
+mod features;
+mod int8;
 mod taps;
 
+pub use features::{FEATURE_BITS, Features, NOT_A_NUMBER, from_feature, to_feature};
+pub use int8::{NodeListing, Threads};
 pub use taps::{FinalLayer, Taps};
-
-/// What the backbone says of one frame.
-///
-/// `avg` and `std` have one entry per channel of the last feature map, `logits` one per class.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Features {
-    /// Spatial mean of the map: what the final layer sees.
-    pub avg: Vec<f32>,
-    /// Unbiased (divide by HW − 1) spatial standard deviation of the map; zeros for a 1×1 map.
-    pub std: Vec<f32>,
-    /// Output of the final layer, before any softmax.
-    pub logits: Vec<f32>,
-}
 
 /// The normalisation at the backbone's input: `(pixel / 255 − mean) / std`, per RGB channel.
 #[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -70,13 +62,22 @@ impl Normalise {
 
 /// A loaded network, shared by all threads; each thread runs a [`State`] of its own.
 pub struct Backbone {
-    plan: Arc<SimplePlan<TypedFact, Box<dyn TypedOp>>>,
+    engine: Engine,
+    nodes: Vec<NodeListing>,
     digest: [u8; 32],
     exported_for: Option<[u32; 2]>,
     crop: [u32; 2],
     map: MapShape,
     taps: Taps,
     final_layer: FinalLayer,
+}
+
+/// What runs a network.
+enum Engine {
+    /// Int8 steps alone.
+    Int8(Arc<int8::Program>),
+    /// tract, with int8 steps where the graph has them.
+    Tract(Arc<SimplePlan<TypedFact, Box<dyn TypedOp>>>),
 }
 
 /// Shape of the last feature map.
@@ -88,12 +89,21 @@ pub struct MapShape {
 }
 
 impl Backbone {
-    /// Loads an ONNX file. `crop` is the input's width and height in pixels; `None` takes it from
-    /// the graph, which must then fix it.
+    /// Loads an ONNX file for the fastest kernel of this machine. `crop` is the input's width and height
+    /// in pixels; `None` takes it from the graph, which must then fix it.
     pub fn load(path: &Path, crop: Option<[u32; 2]>) -> Result<Backbone, BackboneError> {
+        Backbone::load_for(path, crop, Kernel::detect())
+    }
+
+    /// As [`Backbone::load`], for a given kernel. Int8 networks give the same features with each.
+    pub fn load_for(
+        path: &Path,
+        crop: Option<[u32; 2]>,
+        kernel: Kernel,
+    ) -> Result<Backbone, BackboneError> {
         let bytes = std::fs::read(path)
             .map_err(|e| BackboneError::new(BackboneErrorKind::Read, path.display(), e))?;
-        Backbone::from_bytes(&bytes, &path.display().to_string(), crop)
+        Backbone::from_bytes_for(&bytes, &path.display().to_string(), crop, kernel)
     }
 
     /// Loads an ONNX file's bytes; `name` stands for the file in errors.
@@ -101,6 +111,16 @@ impl Backbone {
         bytes: &[u8],
         name: &str,
         crop: Option<[u32; 2]>,
+    ) -> Result<Backbone, BackboneError> {
+        Backbone::from_bytes_for(bytes, name, crop, Kernel::detect())
+    }
+
+    /// As [`Backbone::from_bytes`], for a given kernel.
+    pub fn from_bytes_for(
+        bytes: &[u8],
+        name: &str,
+        crop: Option<[u32; 2]>,
+        kernel: Kernel,
     ) -> Result<Backbone, BackboneError> {
         let refuse = |kind, why: String| BackboneError::new(kind, name, why);
         if bytes.is_empty() {
@@ -110,6 +130,8 @@ impl Backbone {
         let mut proto: ModelProto = onnx
             .proto_model_for_read(&mut &bytes[..])
             .map_err(|e| refuse(BackboneErrorKind::NotOnnx, format!("not an ONNX file: {e:#}")))?;
+        int8::spell_out(&mut proto)
+            .map_err(|e| refuse(BackboneErrorKind::Graph, format!("{e:#}")))?;
         let (taps, final_layer) = taps::find(&proto).map_err(|(kind, why)| refuse(kind, why))?;
         let exported_for = taps::input_size(&proto);
         let crop = crop
@@ -121,10 +143,10 @@ impl Backbone {
         }
         taps::select_outputs(&mut proto, &taps);
         // tract still panics on some malformed graphs; to the user that is one more refused file.
-        let planned = panic::catch_unwind(AssertUnwindSafe(|| plan(&proto, crop)));
-        let (plan, map) = match planned {
+        let planned = panic::catch_unwind(AssertUnwindSafe(|| plan(proto, crop, kernel)));
+        let Planned { engine, nodes, map } = match planned {
             Ok(Ok(planned)) => planned,
-            Ok(Err(e)) => return Err(refuse(BackboneErrorKind::Graph, format!("{e:#}"))),
+            Ok(Err(e)) => return Err(refuse(BackboneErrorKind::Graph, told(&e))),
             Err(_) => {
                 let why = "tract panicked while planning it: the graph is malformed".into();
                 return Err(refuse(BackboneErrorKind::Graph, why));
@@ -139,7 +161,7 @@ impl Backbone {
         }
         taps.check_pool(map).map_err(|why| refuse(BackboneErrorKind::Taps, why))?;
         let digest = Sha256::digest(bytes).into();
-        Ok(Backbone { plan, digest, exported_for, crop, map, taps, final_layer })
+        Ok(Backbone { engine, nodes, digest, exported_for, crop, map, taps, final_layer })
     }
 
     /// SHA-256 of the ONNX file.
@@ -182,12 +204,38 @@ impl Backbone {
         &self.final_layer
     }
 
+    /// Whether features come from integer arithmetic alone, and so are the same on every machine.
+    pub fn is_integer(&self) -> bool {
+        matches!(self.engine, Engine::Int8(_))
+    }
+
+    /// What runs each node of the planned graph, in order.
+    pub fn nodes(&self) -> &[NodeListing] {
+        &self.nodes
+    }
+
     /// A state to run frames with; keep one per thread and reuse it.
     pub fn state(&self, normalise: &Normalise) -> Result<State, BackboneError> {
-        let inner = self.plan.spawn().map_err(|e| {
-            BackboneError::new(BackboneErrorKind::Run, "backbone", format!("{e:#}"))
-        })?;
-        Ok(State { inner, crop: self.crop, map: self.map, levels: normalise.levels() })
+        self.state_on(normalise, Threads::ONE)
+    }
+
+    /// A state whose frames are each computed by `threads`, where the network is an int8 one. Features do
+    /// not depend on their number.
+    pub fn state_on(
+        &self,
+        normalise: &Normalise,
+        threads: Threads,
+    ) -> Result<State, BackboneError> {
+        let levels = normalise.levels();
+        let inner = match &self.engine {
+            Engine::Int8(program) => {
+                Inner::Int8(program.clone(), Box::new(program.memory(&levels, threads)))
+            }
+            Engine::Tract(plan) => Inner::Tract(plan.spawn().map_err(|e| {
+                BackboneError::new(BackboneErrorKind::Run, "backbone", format!("{e:#}"))
+            })?),
+        };
+        Ok(State { inner, crop: self.crop, map: self.map, levels })
     }
 }
 
@@ -197,37 +245,78 @@ impl fmt::Debug for Backbone {
     }
 }
 
-type Planned = (Arc<SimplePlan<TypedFact, Box<dyn TypedOp>>>, MapShape);
+struct Planned {
+    engine: Engine,
+    nodes: Vec<NodeListing>,
+    map: MapShape,
+}
 
-fn plan(proto: &ModelProto, crop: [u32; 2]) -> TractResult<Planned> {
+fn plan(proto: ModelProto, crop: [u32; 2], kernel: Kernel) -> TractResult<Planned> {
     // Shapes written into the file were computed for its own input size, which `crop` may replace.
-    let onnx = tract_onnx::onnx().with_ignore_output_shapes(true).with_ignore_value_info(true);
-    let mut model = onnx.model_for_proto_model(proto)?;
+    let mut onnx = tract_onnx::onnx().with_ignore_output_shapes(true).with_ignore_value_info(true);
+    int8::register(&mut onnx);
+    let mut model = onnx.model_for_proto_model(&proto)?;
+    drop(proto);
     let [width, height] = crop.map(|side| side as usize);
     model.set_input_fact(0, f32::fact([1, 3, height, width]).into())?;
-    let model = model.into_optimized()?;
-    let fact = model.output_fact(1)?;
+    let imported = model.into_typed()?;
+    let fact = imported.output_fact(1)?;
     let shape = fact.shape.as_concrete().ok_or_else(|| {
         tract_onnx::tract_core::internal::anyhow!("the map has no fixed shape: {fact:?}")
     })?;
     let &[1, channels, height, width] = shape else {
         tract_onnx::tract_core::internal::bail!("the map is {shape:?}, not 1×C×H×W");
     };
-    Ok((model.into_runnable()?, MapShape { channels, height, width }))
+    let map = MapShape { channels, height, width };
+    let model = int8::rewrite(imported, kernel)?;
+    if let Some(program) = int8::Program::of(&model, kernel)? {
+        let nodes = program.listing();
+        return Ok(Planned { engine: Engine::Int8(Arc::new(program)), nodes, map });
+    }
+    let model = model.into_optimized()?;
+    let nodes = int8::listing(&model, kernel)?;
+    Ok(Planned { engine: Engine::Tract(model.into_runnable()?), nodes, map })
+}
+
+/// A quantised feature map: a value `q` stands for `(q − zero_point) · scale`.
+#[derive(Clone, Copy, Debug)]
+pub struct Int8Map<'a> {
+    pub shape: MapShape,
+    /// Height × width × channels, channels innermost.
+    pub values: &'a [i8],
+    pub scale: f32,
+    /// Maps that the file stores as `u8` are kept as `i8`, 128 lower, like their zero point.
+    pub zero_point: i8,
 }
 
 /// One thread's running network.
 pub struct State {
-    inner: SimpleState<TypedFact, Box<dyn TypedOp>>,
+    inner: Inner,
     crop: [u32; 2],
     map: MapShape,
     /// `levels[channel][pixel value]`: the normalised input.
     levels: [[f32; 256]; 3],
 }
 
+enum Inner {
+    Int8(Arc<int8::Program>, Box<int8::Memory>),
+    Tract(SimpleState<TypedFact, Box<dyn TypedOp>>),
+}
+
 impl State {
     /// Runs one picture of exactly the backbone's input size.
     pub fn run(&mut self, picture: &Rgb) -> Result<Features, BackboneError> {
+        let mut features = Features::default();
+        self.run_into(picture, &mut features)?;
+        Ok(features)
+    }
+
+    /// As [`State::run`], into features that are used again: an int8 network then allocates nothing.
+    pub fn run_into(
+        &mut self,
+        picture: &Rgb,
+        features: &mut Features,
+    ) -> Result<(), BackboneError> {
         if [picture.width, picture.height] != self.crop {
             let why = format!(
                 "a picture of {}×{} was given to a backbone of {}×{}",
@@ -235,14 +324,31 @@ impl State {
             );
             return Err(BackboneError::new(BackboneErrorKind::InputSize, "backbone", why));
         }
+        let input = match &mut self.inner {
+            Inner::Int8(program, memory) => {
+                program.run(memory, picture, features);
+                return Ok(());
+            }
+            Inner::Tract(_) => self.input(picture),
+        };
+        let Inner::Tract(inner) = &mut self.inner else { return Ok(()) };
         let run = |e: TractError| {
             BackboneError::new(BackboneErrorKind::Run, "backbone", format!("{e:#}"))
         };
-        let outputs = self.inner.run(tvec!(self.input(picture).into())).map_err(run)?;
+        let outputs = inner.run(tvec!(input.into())).map_err(run)?;
         let logits = floats(&outputs[0]).map_err(run)?;
         let map = floats(&outputs[1]).map_err(run)?;
-        let (avg, std) = pool(&map, self.map);
-        Ok(Features { avg, std, logits })
+        (features.avg, features.std) = pool(&map, self.map);
+        features.logits = logits.iter().map(|&logit| to_feature(f64::from(logit))).collect();
+        Ok(())
+    }
+
+    /// The last feature map of the last picture that an int8 network ran.
+    pub fn int8_map(&self) -> Option<Int8Map<'_>> {
+        match &self.inner {
+            Inner::Int8(program, memory) => Some(program.last_map(memory)),
+            Inner::Tract(_) => None,
+        }
     }
 
     fn input(&self, picture: &Rgb) -> Tensor {
@@ -259,20 +365,26 @@ impl State {
     }
 }
 
+/// What tract says of a graph; where a node is named at the root of it, that alone.
+fn told(e: &TractError) -> String {
+    let root = e.root_cause().to_string();
+    if root.starts_with("node `") { root } else { format!("{e:#}") }
+}
+
 fn floats(value: &TValue) -> TractResult<Vec<f32>> {
     Ok(value.cast_to::<f32>()?.to_plain_array_view::<f32>()?.iter().copied().collect())
 }
 
 /// Spatial mean and unbiased standard deviation of each channel of a C×H×W map (HEAT reference:
 /// divide by HW − 1, no epsilon), in two passes so that a near-constant channel loses no digits.
-fn pool(map: &[f32], shape: MapShape) -> (Vec<f32>, Vec<f32>) {
+fn pool(map: &[f32], shape: MapShape) -> (Vec<i32>, Vec<i32>) {
     let area = shape.height * shape.width;
     map.chunks_exact(area)
         .map(|channel| {
             let mean = channel.iter().map(|&v| f64::from(v)).sum::<f64>() / area as f64;
             let squares: f64 = channel.iter().map(|&v| (f64::from(v) - mean).powi(2)).sum();
             let std = if area > 1 { (squares / (area - 1) as f64).sqrt() } else { 0.0 };
-            (mean as f32, std as f32)
+            (to_feature(mean), to_feature(std))
         })
         .unzip()
 }
@@ -332,22 +444,28 @@ impl std::error::Error for BackboneError {}
 mod tests {
     use super::*;
 
+    fn pooled(map: &[f32], shape: MapShape) -> (Vec<f64>, Vec<f64>) {
+        let (avg, std) = pool(map, shape);
+        let numbers = |row: Vec<i32>| row.into_iter().map(from_feature).collect();
+        (numbers(avg), numbers(std))
+    }
+
     /// HEAT reference, golden vector 1.
     #[test]
     fn pooling_matches_the_reference() {
         let map: Vec<f32> = (0..24).map(|v| v as f32).collect();
-        let (avg, std) = pool(&map, MapShape { channels: 2, height: 3, width: 4 });
+        let (avg, std) = pooled(&map, MapShape { channels: 2, height: 3, width: 4 });
         assert_eq!(avg, [5.5, 17.5]);
         assert!(std.iter().all(|s| (s - 3.60555).abs() < 1e-4), "{std:?}");
         let map: Vec<f32> = (0..8).map(|v| (v * v) as f32).collect();
-        let (avg, std) = pool(&map, MapShape { channels: 2, height: 2, width: 2 });
+        let (avg, std) = pooled(&map, MapShape { channels: 2, height: 2, width: 2 });
         assert_eq!(avg, [3.5, 31.5]);
         assert!((std[0] - 4.04145).abs() < 1e-4 && (std[1] - 14.2478).abs() < 1e-3, "{std:?}");
     }
 
     #[test]
     fn a_one_by_one_map_has_no_deviation() {
-        let (avg, std) = pool(&[2.0, 3.0], MapShape { channels: 2, height: 1, width: 1 });
+        let (avg, std) = pooled(&[2.0, 3.0], MapShape { channels: 2, height: 1, width: 1 });
         assert_eq!((avg, std), (vec![2.0, 3.0], vec![0.0, 0.0]));
     }
 }

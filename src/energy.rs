@@ -37,7 +37,7 @@ pub use gmm::{Gmm, GmmScore};
 pub use knn::Knn;
 pub use row::project;
 
-use crate::backbone::Features;
+use crate::backbone::{Features, from_feature};
 
 /// One energy head. The order of the variants is the file format.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -137,10 +137,11 @@ impl Head {
 
     /// The energy of one frame: finite, or `+∞` for a broken one (see the module's page).
     pub fn energy(&self, features: &Features, scratch: &mut Scratch) -> f64 {
-        let row = self.input(features);
+        let row: Vec<f64> = self.input(features).iter().map(|&x| from_feature(x)).collect();
         if row.is_empty() || !row.iter().all(|x| x.is_finite()) {
             return f64::INFINITY;
         }
+        let row = &row[..];
         let energy = match self {
             Head::Msp => logit::msp(row),
             Head::Mls => logit::mls(row),
@@ -152,7 +153,7 @@ impl Head {
     }
 
     /// The part of the features that this head reads.
-    fn input<'f>(&self, features: &'f Features) -> &'f [f32] {
+    fn input<'f>(&self, features: &'f Features) -> &'f [i32] {
         match self {
             Head::Msp | Head::Mls | Head::El => &features.logits,
             Head::Gmm(_) | Head::Knn(_) => &features.avg,

@@ -1,6 +1,8 @@
 //! What is accepted as a backbone, and how everything else is refused.
 
-use oddsight::backbone::{Backbone, BackboneError, BackboneErrorKind, Features, Normalise};
+use oddsight::backbone::{
+    Backbone, BackboneError, BackboneErrorKind, Features, Normalise, from_feature,
+};
 use oddsight::model::self_test::picture;
 use prost::Message as _;
 use tract_onnx::pb::{ModelProto, StringStringEntryProto, tensor_proto::DataLocation};
@@ -18,10 +20,11 @@ fn features(tail: Tail) -> Features {
     let features = state.run(&picture(3, [tiny::SIDE; 2])).unwrap();
     // The final layer that the heads will read is the one that made the logits.
     let layer = backbone.final_layer();
-    for (c, logit) in features.logits.iter().enumerate() {
+    for (c, &logit) in features.logits.iter().enumerate() {
         let row = &layer.weight[c * layer.width..][..layer.width];
-        let product: f32 = row.iter().zip(&features.avg).map(|(w, z)| w * z).sum();
-        assert!((product + layer.bias[c] - logit).abs() < 1e-4, "{tail:?}, class {c}");
+        let products = row.iter().zip(&features.avg).map(|(&w, &z)| f64::from(w) * from_feature(z));
+        let wanted = products.sum::<f64>() + f64::from(layer.bias[c]);
+        assert!((wanted - from_feature(logit)).abs() < 1e-4, "{tail:?}, class {c}");
     }
     features
 }
@@ -34,7 +37,7 @@ fn every_spelling_of_the_tail_gives_the_same_features() {
         let pairs =
             legacy.avg.iter().zip(&other.avg).chain(legacy.logits.iter().zip(&other.logits));
         for (a, b) in pairs {
-            assert!((a - b).abs() < 1e-5, "{tail:?}: {a} and {b}");
+            assert!((from_feature(*a) - from_feature(*b)).abs() < 1e-5, "{tail:?}: {a} and {b}");
         }
     }
 }

@@ -8,8 +8,10 @@ use std::collections::HashMap;
 
 use tract_onnx::data_resolver;
 use tract_onnx::pb::{
-    GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, tensor_proto,
-    tensor_shape_proto::dimension, type_proto,
+    GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto,
+    tensor_proto::{self, DataType},
+    tensor_shape_proto::dimension,
+    type_proto,
 };
 use tract_onnx::prelude::*;
 use tract_onnx::tensor::load_tensor;
@@ -95,6 +97,7 @@ pub(super) fn find(proto: &ModelProto) -> Result<(Taps, FinalLayer), Refusal> {
     let walk = Walk::new(graph);
     check_input(graph)?;
     check_weights(graph)?;
+    walk.check_links()?;
     let (logits, final_node) = walk.final_node()?;
     let final_layer = walk.final_layer(final_node)?;
     let pool = walk.pool(final_node)?;
@@ -154,6 +157,15 @@ fn check_weights(graph: &GraphProto) -> Result<(), Refusal> {
     let constants = graph.node.iter().filter_map(constant_tensor);
     for tensor in graph.initializer.iter().chain(constants) {
         let value = read_tensor(tensor)?;
+        let range = match DataType::try_from(tensor.data_type) {
+            Ok(DataType::Int8) => -128..=127,
+            Ok(DataType::Uint8) => 0..=255,
+            _ => i32::MIN..=i32::MAX,
+        };
+        if let Some(bad) = tensor.int32_data.iter().find(|q| !range.contains(q)) {
+            let why = format!("constant `{}` holds {bad}, too large for its type", tensor.name);
+            return Err((BackboneErrorKind::Weights, why));
+        }
         let finite = match value.datum_type() {
             DatumType::F32 | DatumType::F64 | DatumType::F16 => {
                 let floats = value.cast_to::<f32>().map_err(|e| weights(tensor, e))?;
@@ -237,6 +249,27 @@ impl<'a> Walk<'a> {
         Walk { graph, producer, constant: initializers.chain(constants).collect() }
     }
 
+    /// Refuses a node that reads what nothing provides.
+    fn check_links(&self) -> Result<(), Refusal> {
+        let inputs: Vec<&str> = inputs(self.graph).map(|input| input.name.as_str()).collect();
+        for node in &self.graph.node {
+            let known = |name: &str| {
+                name.is_empty()
+                    || self.producer.contains_key(name)
+                    || self.constant.contains_key(name)
+                    || inputs.contains(&name)
+            };
+            if let Some(missing) = node.input.iter().find(|name| !known(name)) {
+                let why = format!(
+                    "node `{}` reads `{missing}`, which the file does not hold: export it again",
+                    label(node)
+                );
+                return Err((BackboneErrorKind::Weights, why));
+            }
+        }
+        Ok(())
+    }
+
     fn producer_of(&self, node: &NodeProto, input: usize) -> Option<&'a NodeProto> {
         node.input.get(input).and_then(|name| self.producer.get(name.as_str()).copied())
     }
@@ -246,19 +279,25 @@ impl<'a> Walk<'a> {
         let mut looked_at = Vec::new();
         for output in &self.graph.output {
             let mut name = output.name.as_str();
+            // What a quantise/dequantise pair behind the layer makes of its output is the logits.
+            let mut dequantized = None;
             // Each step goes strictly upstream; the bound only stops a cyclic, hostile graph.
             for _ in 0..self.graph.node.len() {
                 let Some(node) = self.producer.get(name) else { break };
                 looked_at.push(format!("{} ({})", label(node), node.op_type));
                 match node.op_type.as_str() {
-                    "Gemm" | "MatMul" => return Ok((name.to_string(), node)),
-                    "Add" if self.matmul_of(node).is_some() => return Ok((name.to_string(), node)),
-                    "Softmax" | "LogSoftmax" | "Identity" | "Cast" | "QuantizeLinear"
-                    | "DequantizeLinear" => match node.input.first() {
-                        Some(input) => name = input,
-                        None => break,
-                    },
+                    "Gemm" | "MatMul" => return Ok((dequantized.unwrap_or(name).into(), node)),
+                    "Add" if self.matmul_of(node).is_some() => {
+                        return Ok((dequantized.unwrap_or(name).into(), node));
+                    }
+                    "DequantizeLinear" => dequantized = dequantized.or(Some(name)),
+                    "QuantizeLinear" => {}
+                    "Softmax" | "LogSoftmax" | "Identity" | "Cast" => dequantized = None,
                     _ => break,
+                }
+                match node.input.first() {
+                    Some(input) => name = input,
+                    None => break,
                 }
             }
         }
@@ -269,10 +308,17 @@ impl<'a> Walk<'a> {
         )))
     }
 
-    /// The MatMul below a bias Add.
+    /// The MatMul below a bias Add; its result may be quantised between the two.
     fn matmul_of(&self, add: &NodeProto) -> Option<&'a NodeProto> {
-        let is_matmul = |node: &&NodeProto| node.op_type == "MatMul";
-        [0, 1].into_iter().find_map(|i| self.producer_of(add, i).filter(is_matmul))
+        [0, 1].into_iter().find_map(|i| {
+            let mut node = self.producer_of(add, i)?;
+            for op_type in ["DequantizeLinear", "QuantizeLinear"] {
+                if node.op_type == op_type {
+                    node = self.producer_of(node, 0)?;
+                }
+            }
+            Some(node).filter(|node| node.op_type == "MatMul")
+        })
     }
 
     fn pool(&self, final_node: &'a NodeProto) -> Result<&'a NodeProto, Refusal> {
@@ -345,9 +391,7 @@ impl<'a> Walk<'a> {
         };
         let bias = match (is_gemm, node.op_type.as_str()) {
             (true, _) => node.input.get(2).filter(|name| !name.is_empty()),
-            (_, "Add") => node.input.iter().find(|name| {
-                self.producer.get(name.as_str()).is_none_or(|n| n.op_type != "MatMul")
-            }),
+            (_, "Add") => node.input.iter().find(|name| self.floats(name).is_some()),
             _ => None,
         };
         let mut bias = match bias {
@@ -367,8 +411,8 @@ impl<'a> Walk<'a> {
         Ok(FinalLayer { weight, bias, classes, width })
     }
 
-    /// A constant as floats with its shape, looking through Identity, Transpose and
-    /// DequantizeLinear. `None` when it is not a constant.
+    /// A constant as floats with its shape, looking through Identity, Transpose, Mul,
+    /// QuantizeLinear and DequantizeLinear. `None` when it is not a constant.
     fn floats(&self, name: &str) -> Option<Result<Floats, Refusal>> {
         if let Some(tensor) = self.constant.get(name) {
             return Some(read_tensor(tensor).and_then(|t| floats_of(tensor, &t)));
@@ -377,17 +421,30 @@ impl<'a> Walk<'a> {
         let inner = node.input.first().filter(|inner| inner.as_str() != name)?;
         match node.op_type.as_str() {
             "Identity" | "Cast" => self.floats(inner),
+            "Mul" => Some(product(self.floats(inner)?, self.floats(node.input.get(1)?)?)),
             "Transpose" => Some(self.floats(inner)?.map(|(shape, values)| match shape[..] {
                 [rows, columns] => (vec![columns, rows], transpose(&values, rows, columns)),
                 _ => (shape, values),
             })),
-            "DequantizeLinear" => self.dequantized(node),
+            "DequantizeLinear" => self.rescaled(node, |x, scale, zero| (x - zero) * scale),
+            "QuantizeLinear" => {
+                let signed = node.input.get(2).and_then(|zero| self.constant.get(zero.as_str()));
+                let signed = signed.is_some_and(|zero| zero.data_type == DataType::Int8 as i32);
+                let (low, high) = if signed { (-128.0, 127.0) } else { (0.0, 255.0) };
+                self.rescaled(node, |x, scale, zero| {
+                    ((x / scale).round_ties_even() + zero).clamp(low, high)
+                })
+            }
             _ => None,
         }
     }
 
-    /// `(q − zero point) · scale`, per tensor or along one axis (ONNX DequantizeLinear).
-    fn dequantized(&self, node: &NodeProto) -> Option<Result<Floats, Refusal>> {
+    /// `change(value, scale, zero point)` of each value, with scales per tensor or along one axis.
+    fn rescaled(
+        &self,
+        node: &NodeProto,
+        change: impl Fn(f32, f32, f32) -> f32,
+    ) -> Option<Result<Floats, Refusal>> {
         let input = |i: usize| node.input.get(i).filter(|name| !name.is_empty());
         let values = self.floats(input(0)?)?;
         let scales = self.floats(input(1)?)?;
@@ -408,7 +465,7 @@ impl<'a> Walk<'a> {
             let inner: usize = shape.iter().skip(axis as usize + 1).product();
             for (i, value) in values.iter_mut().enumerate() {
                 let c = if scales.len() == 1 { 0 } else { i / inner.max(1) % along.max(1) };
-                *value = (*value - zeros[c]) * scales[c];
+                *value = change(*value, scales[c], zeros[c]);
             }
             Ok((shape, values))
         })())
@@ -419,6 +476,14 @@ fn floats_of(proto: &TensorProto, tensor: &Tensor) -> Result<Floats, Refusal> {
     let floats = tensor.cast_to::<f32>().map_err(|e| weights(proto, e))?;
     let view = floats.to_plain_array_view::<f32>().map_err(|e| weights(proto, e))?;
     Ok((tensor.shape().to_vec(), view.iter().copied().collect()))
+}
+
+/// The product of two constants, of which one may be a single number.
+fn product(a: Result<Floats, Refusal>, b: Result<Floats, Refusal>) -> Result<Floats, Refusal> {
+    let ((a_shape, a), (b_shape, b)) = (a?, b?);
+    let shape = if a.len() >= b.len() { a_shape } else { b_shape };
+    let at = |values: &[f32], i: usize| values.get(i % values.len().max(1)).copied().unwrap_or(0.0);
+    Ok((shape, (0..a.len().max(b.len())).map(|i| at(&a, i) * at(&b, i)).collect()))
 }
 
 fn transpose(values: &[f32], rows: usize, columns: usize) -> Vec<f32> {

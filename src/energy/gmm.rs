@@ -48,7 +48,7 @@ pub struct Gmm {
 
 impl Gmm {
     /// Energy of one feature row of D finite numbers; see [`GmmScore`]. `+∞` for another width.
-    pub fn energy(&self, features: &[f32], scratch: &mut Scratch) -> f64 {
+    pub fn energy(&self, features: &[f64], scratch: &mut Scratch) -> f64 {
         let distances = self.distances(features, scratch);
         if distances.is_empty() {
             return f64::INFINITY;
@@ -66,14 +66,14 @@ impl Gmm {
 
     /// The component with the smallest Mahalanobis distance; `None` for a row that is not finite or
     /// has another width.
-    pub fn nearest(&self, features: &[f32], scratch: &mut Scratch) -> Option<u32> {
+    pub fn nearest(&self, features: &[f64], scratch: &mut Scratch) -> Option<u32> {
         let distances = self.distances(features, scratch);
         if distances.iter().all(|m| m.is_finite()) { argmin(distances) } else { None }
     }
 
     /// Squared Mahalanobis distance `m_c` of one feature row to each component; empty for a row of
     /// another width.
-    pub fn distances<'s>(&self, features: &[f32], scratch: &'s mut Scratch) -> &'s [f64] {
+    pub fn distances<'s>(&self, features: &[f64], scratch: &'s mut Scratch) -> &'s [f64] {
         scratch.distances.clear();
         if features.len() == self.width as usize {
             project(features, self.normalize, &mut scratch.row);

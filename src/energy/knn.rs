@@ -20,7 +20,7 @@ pub struct Knn {
 
 impl Knn {
     /// Energy of one feature row of D finite numbers; `+∞` for another width. O(n·D).
-    pub fn energy(&self, features: &[f32], scratch: &mut Scratch) -> f64 {
+    pub fn energy(&self, features: &[f64], scratch: &mut Scratch) -> f64 {
         if features.is_empty() || features.len() != self.width as usize {
             return f64::INFINITY;
         }

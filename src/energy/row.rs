@@ -7,12 +7,12 @@ const LANES: usize = 8;
 /// A norm below this is taken for this, so that an all-zero row stays zero.
 const SMALLEST_NORM: f64 = 1e-12;
 
-/// Writes `features` to `out` in `f64`, divided by `max(‖features‖₂, 1e-12)` when `normalize` is set.
+/// Writes `features` to `out`, divided by `max(‖features‖₂, 1e-12)` when `normalize` is set.
 ///
 /// Fitting and scoring share this: heads that normalise see exactly these rows.
-pub fn project(features: &[f32], normalize: bool, out: &mut Vec<f64>) {
+pub fn project(features: &[f64], normalize: bool, out: &mut Vec<f64>) {
     out.clear();
-    out.extend(features.iter().map(|&x| f64::from(x)));
+    out.extend_from_slice(features);
     if normalize {
         let norm = dot(out, out).sqrt().max(SMALLEST_NORM);
         out.iter_mut().for_each(|x| *x /= norm);

@@ -8,7 +8,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{ModelError, Scorer};
-use crate::backbone::Features;
+use crate::backbone::{Features, from_feature, to_feature};
 use crate::image::Rgb;
 use crate::random::Random;
 
@@ -48,7 +48,8 @@ impl SelfTest {
             let features = scorer.features(&picture(seed, size))?;
             let energy_q16 = scorer.energies(&features).energy_q16;
             let spread = (energy_q16 as f64).abs().max(65536.0);
-            let Features { avg, std, logits } = features;
+            let [avg, std, logits] = [features.avg, features.std, features.logits]
+                .map(|row| row.into_iter().map(|x| from_feature(x) as f32).collect());
             let tolerance_q16 = (spread * FLOAT_TOLERANCE) as i64;
             frames.push(SelfTestFrame { seed, size, avg, std, logits, energy_q16, tolerance_q16 });
         }
@@ -72,13 +73,10 @@ impl SelfTest {
 
     pub(super) fn run(&self, scorer: &mut Scorer) -> Result<(), String> {
         for frame in &self.frames {
-            let stored = Features {
-                avg: frame.avg.clone(),
-                std: frame.std.clone(),
-                logits: frame.logits.clone(),
-            };
-            let heads_q16 = scorer.energies(&stored).energy_q16;
-            if heads_q16 != frame.energy_q16 {
+            let [avg, std, logits] = [&frame.avg, &frame.std, &frame.logits]
+                .map(|row| row.iter().map(|&x| to_feature(f64::from(x))).collect());
+            let heads_q16 = scorer.energies(&Features { avg, std, logits }).energy_q16;
+            if heads_q16.abs_diff(frame.energy_q16) > frame.tolerance_q16 as u64 {
                 return Err(format!(
                     "self-test frame {}: the heads give energy {heads_q16}/65536, {} was stored; \
                      this program does not compute what the model was packed with",

@@ -1,9 +1,9 @@
 //! Feature files: what a backbone says of many pictures, as safetensors.
 //!
-//! Tensors: `avg` and `std` (f32, N × width), `logits` (f32, N × classes) and, when the pictures lie
-//! in class folders, `label` (i64, N). Metadata: `images` and `classes` (names, one per line),
-//! `backbone_sha256`,
-//! `data_sha256`, `input` (JSON of the preprocessing and normalisation), `made_by`.
+//! Tensors: `avg` and `std` (i32, N × width), `logits` (i32, N × classes), all in steps of `scale`,
+//! and, when the pictures lie in class folders, `label` (i64, N). Metadata: `scale` (`2^-20`),
+//! `images` and `classes` (names, one per line), `backbone_sha256`, `data_sha256`, `input` (JSON of the
+//! preprocessing and normalisation), `made_by`.
 //!
 //! Rows are written as they come and read in chunks, so memory does not grow with their number.
 
@@ -12,7 +12,7 @@ use std::io::{BufReader, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail, ensure};
-use oddsight::backbone::{Features, Normalise};
+use oddsight::backbone::{FEATURE_BITS, Features, Normalise, from_feature};
 use oddsight::image::Preprocess;
 use safetensors::Dtype;
 use safetensors::tensor::{Metadata, TensorInfo};
@@ -100,10 +100,14 @@ impl FeatureFile {
         let tensor = |name: &str| -> Result<(usize, usize, u64)> {
             let info = metadata.info(name);
             match info.map(|info| (info.dtype, &info.shape[..], info.data_offsets)) {
-                Some((Dtype::F32, &[rows, columns], (start, _))) if columns > 0 => {
+                Some((Dtype::I32, &[rows, columns], (start, _))) if columns > 0 => {
                     Ok((rows, columns, data_at + start as u64))
                 }
-                _ => bail!("{named}: tensor `{name}` is missing or not f32 of N × width"),
+                Some((Dtype::F16 | Dtype::F32 | Dtype::F64, ..)) => bail!(
+                    "{named}: tensor `{name}` holds floats, features are integers; extract the \
+                     features again with `oddsight-train features`"
+                ),
+                _ => bail!("{named}: tensor `{name}` is missing or not i32 of N × width"),
             }
         };
         let (len, width, avg_at) = tensor("avg")?;
@@ -120,6 +124,12 @@ impl FeatureFile {
             "{named}: {held} bytes of data, but {wanted} are wanted; copy it again"
         );
         let text = |key: &str| metadata.metadata().as_ref().and_then(|m| m.get(key));
+        ensure!(
+            text("scale").is_some_and(|scale| *scale == scale_text()),
+            "{named}: its metadata does not say that features are in steps of {}; extract the \
+             features again with `oddsight-train features`",
+            scale_text()
+        );
         let labels = match metadata.info("label") {
             Some(info) => Some(read_labels(path, data_at, info, text("classes"))?),
             None => None,
@@ -225,7 +235,7 @@ fn read_labels(
     Ok(Labels { classes, labels })
 }
 
-/// Reads consecutive f32 rows.
+/// Reads consecutive i32 rows.
 struct RowReader {
     file: BufReader<File>,
     path: PathBuf,
@@ -240,11 +250,11 @@ impl RowReader {
         Ok(RowReader { file, path: path.to_path_buf(), bytes: vec![0; 4 * width] })
     }
 
-    fn read(&mut self, row: &mut Vec<f32>) -> Result<()> {
+    fn read(&mut self, row: &mut Vec<i32>) -> Result<()> {
         self.file.read_exact(&mut self.bytes).with_context(|| self.path.display().to_string())?;
         row.clear();
         row.extend(
-            self.bytes.chunks_exact(4).map(|le| f32::from_le_bytes([le[0], le[1], le[2], le[3]])),
+            self.bytes.chunks_exact(4).map(|le| i32::from_le_bytes([le[0], le[1], le[2], le[3]])),
         );
         Ok(())
     }
@@ -265,17 +275,19 @@ impl Rows for TapRows<'_> {
 
     fn visit(
         &self,
-        each: &mut dyn FnMut(&[f32], Option<u32>) -> Result<(), FitError>,
+        each: &mut dyn FnMut(&[f64], Option<u32>) -> Result<(), FitError>,
     ) -> Result<(), FitError> {
         let file = self.file;
         let at = if self.tap == Tap::Avg { file.avg_at } else { file.std_at };
         let read = |e: anyhow::Error| FitError::new(FitErrorKind::Source, format!("{e:#}"));
         let mut reader = RowReader::new(&file.path, at, file.width).map_err(read)?;
-        let mut row = Vec::new();
+        let (mut row, mut numbers) = (Vec::new(), Vec::new());
         for (index, keep) in self.keep.iter().enumerate() {
             reader.read(&mut row).map_err(read)?;
             if *keep {
-                each(&row, file.labels.as_ref().map(|l| l.labels[index]))?;
+                numbers.clear();
+                numbers.extend(row.iter().map(|&feature| from_feature(feature)));
+                each(&numbers, file.labels.as_ref().map(|l| l.labels[index]))?;
             }
         }
         Ok(())
@@ -342,6 +354,7 @@ impl FeatureWriter {
     ) -> Result<tempfile::NamedTempFile> {
         let rows = self.names.len();
         let mut metadata = json!({
+            "scale": scale_text(),
             "images": lines(&self.names),
             "backbone_sha256": origin.backbone_sha256,
             "data_sha256": origin.data_sha256,
@@ -362,9 +375,9 @@ impl FeatureWriter {
             tensor("label", Dtype::I64, &[rows], 8);
             metadata["classes"] = lines(&labels.classes).into();
         }
-        tensor("avg", Dtype::F32, &[rows, self.width], 4);
-        tensor("std", Dtype::F32, &[rows, self.width], 4);
-        tensor("logits", Dtype::F32, &[rows, self.classes], 4);
+        tensor("avg", Dtype::I32, &[rows, self.width], 4);
+        tensor("std", Dtype::I32, &[rows, self.width], 4);
+        tensor("logits", Dtype::I32, &[rows, self.classes], 4);
         header.insert("__metadata__".into(), metadata);
         let mut header = serde_json::to_vec(&header)?;
         header.resize(header.len().next_multiple_of(8), b' ');
@@ -386,6 +399,11 @@ impl FeatureWriter {
         drop(out);
         Ok(file)
     }
+}
+
+/// The step of a feature.
+fn scale_text() -> String {
+    format!("2^-{FEATURE_BITS}")
 }
 
 /// One name per line; a line break inside of a name becomes a space.

@@ -27,7 +27,7 @@ pub use table::Table;
 pub const SAMPLE_ROWS: usize = 8192;
 
 /// What is done with one row and its label.
-pub type EachRow<'a> = &'a mut dyn FnMut(&[f32], Option<u32>) -> Result<(), FitError>;
+pub type EachRow<'a> = &'a mut dyn FnMut(&[f64], Option<u32>) -> Result<(), FitError>;
 
 /// Feature rows, each with an optional class label.
 pub trait Rows {

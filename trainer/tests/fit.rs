@@ -21,7 +21,7 @@ fn blobs(n: usize, groups: u32, gap: f64, seed: u64) -> Table {
         let at = f64::from(group) * gap;
         let (a, b, c) = (normal(&mut random), normal(&mut random), normal(&mut random));
         let row = [at + a, 0.5 * at + 0.6 * a + b, (at * 0.9).sin() * gap + 0.3 * b + 0.4 * c];
-        table.push(&row.map(|x| x as f32), Some(group)).unwrap();
+        table.push(&row, Some(group)).unwrap();
     }
     table
 }
@@ -81,7 +81,7 @@ fn bic_finds_the_groups_and_beyond_the_sample_all_rows_count() {
     }
 }
 
-fn rows_of(rows: &Table, mut each: impl FnMut(&[f32], u32)) {
+fn rows_of(rows: &Table, mut each: impl FnMut(&[f64], u32)) {
     rows.visit(&mut |row, label| {
         each(row, label.unwrap());
         Ok(())
@@ -104,7 +104,7 @@ fn fits_repeat_exactly() {
 fn more_components_than_distinct_rows_leaves_fewer() {
     let mut rows = Table::new(3);
     for i in 0..12 {
-        rows.push(&[(i % 3) as f32, (i % 2) as f32, 1.0], None).unwrap();
+        rows.push(&[f64::from(i % 3), f64::from(i % 2), 1.0], None).unwrap();
     }
     let fitted = fit_mixture(&rows, &raw(Components::Exactly(9))).unwrap();
     assert!(fitted.gmm.log_weights.len() <= 6);
@@ -175,7 +175,7 @@ fn source_error_reaches_the_caller() {
     }
 }
 
-fn table(rows: &[([f32; 2], Option<u32>)]) -> Table {
+fn table(rows: &[([f64; 2], Option<u32>)]) -> Table {
     let mut table = Table::new(2);
     rows.iter().for_each(|(row, label)| table.push(row, *label).unwrap());
     table
@@ -184,7 +184,7 @@ fn table(rows: &[([f32; 2], Option<u32>)]) -> Table {
 #[test]
 fn labelled_rows_that_cannot_be_fitted() {
     let good = [([1.0, 0.0], Some(0)), ([0.0, 1.0], Some(0)), ([1.0, 1.0], Some(1))];
-    let with = |last: ([f32; 2], Option<u32>)| {
+    let with = |last: ([f64; 2], Option<u32>)| {
         let mut rows = good.to_vec();
         rows.push(last);
         fit_gmm(&table(&rows), &names(2), &GmmOptions::default()).map(|_| ())
@@ -195,7 +195,7 @@ fn labelled_rows_that_cannot_be_fitted() {
         (([1.0, 1.0], Some(1)), FitErrorKind::Identical, "class-1"),
         // The same direction is the same row once normalised.
         (([3.0, 3.0], Some(1)), FitErrorKind::Identical, "class-1"),
-        (([f32::NAN, 1.0], Some(1)), FitErrorKind::NonFinite, "row 3 (class class-1)"),
+        (([f64::NAN, 1.0], Some(1)), FitErrorKind::NonFinite, "row 3 (class class-1)"),
         (([0.0, 1.0], Some(2)), FitErrorKind::Label, "row 3 has label 2"),
         (([0.0, 1.0], None), FitErrorKind::Label, "row 3 has no label"),
     ];
@@ -220,7 +220,7 @@ fn unlabelled_rows_that_cannot_be_fitted() {
     let rows = blobs(5, 1, 1.0, 1);
     assert_eq!(kind(&rows, Components::Exactly(6)), FitErrorKind::TooFew);
     assert_eq!(kind(&rows, Components::Exactly(0)), FitErrorKind::Option);
-    let broken = table(&[([1.0, 2.0], None), ([1.0, f32::INFINITY], None)]);
+    let broken = table(&[([1.0, 2.0], None), ([1.0, f64::INFINITY], None)]);
     assert_eq!(kind(&broken, Components::Bic), FitErrorKind::NonFinite);
     let empty = fit_knn(&Table::new(2), &KnnOptions::default()).unwrap_err();
     assert_eq!(empty.kind(), FitErrorKind::TooFew);

@@ -1,7 +1,7 @@
 //! Fitted heads against numbers that the authors' HEAT code gives on the same inputs.
 
 use nalgebra::DMatrix;
-use oddsight::backbone::Features;
+use oddsight::backbone::{Features, to_feature};
 use oddsight::energy::{Composition, Gmm, GmmScore, Head, Rule, Scratch};
 use oddsight_train::fit::{
     Components, GmmOptions, KnnOptions, MixtureOptions, Moments, Table, fit_gmm, fit_knn,
@@ -20,28 +20,29 @@ fn train() -> Table {
     let mut table = Table::new(D);
     for i in 0..25 {
         let bump = |j: usize| if j == i % 3 { 1.5 } else { 0.0 };
-        let row: Vec<f32> = (0..D).map(|j| (g(i, j, 0.0) + bump(j)) as f32).collect();
+        let row: Vec<f64> = (0..D).map(|j| f64::from((g(i, j, 0.0) + bump(j)) as f32)).collect();
         table.push(&row, Some(i as u32 % 3)).unwrap();
     }
     table
 }
 
-fn query(i: usize) -> Vec<f32> {
-    (0..D).map(|j| (2.0 * g(i, j, 0.5)) as f32).collect()
+fn query(i: usize) -> Vec<f64> {
+    (0..D).map(|j| f64::from((2.0 * g(i, j, 0.5)) as f32)).collect()
 }
 
 /// `avg` and the logits of the golden head.
-fn features(avg: Vec<f32>) -> Features {
+fn features(avg: &[f64]) -> Features {
     let logit = |c: usize| {
-        let product: f64 = (0..D).map(|j| g(c, j, 2.0) * f64::from(avg[j])).sum();
-        (product + [0.1, -0.2, 0.3][c]) as f32
+        let product: f64 = (0..D).map(|j| g(c, j, 2.0) * avg[j]).sum();
+        to_feature(product + [0.1, -0.2, 0.3][c])
     };
+    let avg: Vec<i32> = avg.iter().map(|&x| to_feature(x)).collect();
     Features { logits: (0..3).map(logit).collect(), std: avg.clone(), avg }
 }
 
 fn energies(head: &Head) -> Vec<f64> {
     let mut scratch = Scratch::default();
-    (0..5).map(|i| head.energy(&features(query(i)), &mut scratch)).collect()
+    (0..5).map(|i| head.energy(&features(&query(i)), &mut scratch)).collect()
 }
 
 fn assert_close(actual: &[f64], expected: &[f64]) {
@@ -79,10 +80,9 @@ fn lower(gmm: &Gmm) -> DMatrix<f64> {
 #[test]
 fn generator_rows() {
     let table = train();
-    let wide = |row: &[f32]| row.iter().map(|&x| f64::from(x)).collect::<Vec<_>>();
-    assert_close(&wide(table.row(0)), &[2.34147, 0.745705, -0.44252, -0.982453]);
-    assert_close(&wide(table.row(24)), &[0.632798, 0.290102, 0.444744, -0.937756]);
-    assert_close(&wide(&query(0)), &[1.99499, 0.669976, -1.63655, -1.54553]);
+    assert_close(table.row(0), &[2.34147, 0.745705, -0.44252, -0.982453]);
+    assert_close(table.row(24), &[0.632798, 0.290102, 0.444744, -0.937756]);
+    assert_close(&query(0), &[1.99499, 0.669976, -1.63655, -1.54553]);
 }
 
 #[test]
@@ -181,7 +181,7 @@ fn composition() {
     for (head, index) in heads.iter().zip(0..) {
         let mut moments = Moments::default();
         for i in 0..25 {
-            moments.push(head.energy(&features(table.row(i).to_vec()), &mut scratch));
+            moments.push(head.energy(&features(table.row(i)), &mut scratch));
         }
         terms.push(moments.term(index).unwrap());
     }

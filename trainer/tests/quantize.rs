@@ -51,7 +51,7 @@ fn features(onnx: &[u8], pictures: &[Rgb]) -> Vec<Features> {
 }
 
 /// Root mean square of the differences, over the root mean square of the wanted values.
-fn relative_error(found: &[Features], wanted: &[Features], of: fn(&Features) -> &[f32]) -> f64 {
+fn relative_error(found: &[Features], wanted: &[Features], of: fn(&Features) -> &[i32]) -> f64 {
     let (mut error, mut power) = (0.0, 0.0);
     for (found, wanted) in found.iter().zip(wanted) {
         for (f, w) in of(found).iter().zip(of(wanted)) {
@@ -73,7 +73,7 @@ fn every_spelling_gives_the_float_features_to_a_hundredth() {
         assert_eq!((int8.layers, &int8.kept_float[..]), (4, &kept_float(tail)[..]), "{tail:?}");
         let wanted = features(&proto.encode_to_vec(), &others);
         let found = features(&int8.onnx, &others);
-        let taps: [fn(&Features) -> &[f32]; 3] = [|f| &f.avg, |f| &f.std, |f| &f.logits];
+        let taps: [fn(&Features) -> &[i32]; 3] = [|f| &f.avg, |f| &f.std, |f| &f.logits];
         for tap in taps {
             let error = relative_error(&found, &wanted, tap);
             assert!((1e-6..0.015).contains(&error), "{tail:?}: {error}");

@@ -130,7 +130,7 @@ fn score(model: &Model, name: &str, text: &str, options: Options) -> Result<Set>
 }
 
 /// Position of the largest value, the first of equals.
-fn argmax(values: &[f32]) -> u32 {
+fn argmax(values: &[i32]) -> u32 {
     let best = |best: usize, i: usize| if values[i] > values[best] { i } else { best };
     (0..values.len()).fold(0, best) as u32
 }

@@ -233,6 +233,6 @@ fn prepare(raw: Raw, input: &Input) -> Result<(String, Rgb), String> {
 }
 
 /// Index of the largest logit; the first of equals.
-fn largest(logits: &[f32]) -> usize {
+fn largest(logits: &[i32]) -> usize {
     (1..logits.len()).fold(0, |best, i| if logits[i] > logits[best] { i } else { best })
 }

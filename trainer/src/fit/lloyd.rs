@@ -36,7 +36,7 @@ pub(super) fn cluster(sample: &Table, k: usize, random: &mut Random) -> Clusters
 /// k-means++: each further centre is a row, drawn in proportion to its squared distance to the
 /// centres so far.
 fn spread(sample: &Table, k: usize, random: &mut Random) -> Vec<Vec<f64>> {
-    let centre = |i: usize| -> Vec<f64> { sample.row(i).iter().map(|&x| f64::from(x)).collect() };
+    let centre = |i: usize| -> Vec<f64> { sample.row(i).to_vec() };
     let mut centres = vec![centre(random.below(sample.len() as u64) as usize)];
     let mut distances = vec![f64::INFINITY; sample.len()];
     while centres.len() < k {
@@ -58,7 +58,7 @@ fn spread(sample: &Table, k: usize, random: &mut Random) -> Vec<Vec<f64>> {
 }
 
 /// The nearest centre, the first of equals, and its squared distance.
-fn closest(centres: &[Vec<f64>], row: &[f32]) -> (usize, f64) {
+fn closest(centres: &[Vec<f64>], row: &[f64]) -> (usize, f64) {
     let mut best = (0, f64::INFINITY);
     for (c, centre) in centres.iter().enumerate() {
         let distance = squared_distance(centre, row);
@@ -92,22 +92,22 @@ fn move_to_means(centres: &mut [Vec<f64>], sample: &Table, assignment: &[usize])
     centres.iter_mut().flatten().for_each(|x| *x = 0.0);
     for (i, &c) in assignment.iter().enumerate() {
         members[c] += 1;
-        centres[c].iter_mut().zip(sample.row(i)).for_each(|(sum, &x)| *sum += f64::from(x));
+        centres[c].iter_mut().zip(sample.row(i)).for_each(|(sum, x)| *sum += x);
     }
     for (centre, count) in centres.iter_mut().zip(members) {
         centre.iter_mut().for_each(|sum| *sum /= count as f64);
     }
 }
 
-fn squared_distance(centre: &[f64], row: &[f32]) -> f64 {
-    centre.iter().zip(row).map(|(c, &x)| (c - f64::from(x)) * (c - f64::from(x))).sum()
+fn squared_distance(centre: &[f64], row: &[f64]) -> f64 {
+    centre.iter().zip(row).map(|(c, x)| (c - x) * (c - x)).sum()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn line(values: &[f32]) -> Table {
+    fn line(values: &[f64]) -> Table {
         let mut table = Table::new(1);
         values.iter().for_each(|&value| table.push(&[value], None).unwrap());
         table

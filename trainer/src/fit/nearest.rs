@@ -56,6 +56,6 @@ pub fn fit_knn(rows: &dyn Rows, options: &KnnOptions) -> Result<Knn, FitError> {
         normalize: options.normalize,
         k: u32::try_from(scaled.min(kept)).map_err(|_| too_large())?,
         width: u32::try_from(sample.width()).map_err(|_| too_large())?,
-        rows: sample.into_values(),
+        rows: sample.into_values().into_iter().map(|x| x as f32).collect(),
     })
 }

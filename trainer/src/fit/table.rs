@@ -8,7 +8,7 @@ use super::{EachRow, FitError, FitErrorKind, Projected, Rows};
 #[derive(Clone, Debug, PartialEq)]
 pub struct Table {
     width: usize,
-    values: Vec<f32>,
+    values: Vec<f64>,
     labels: Vec<Option<u32>>,
 }
 
@@ -19,7 +19,7 @@ impl Table {
     }
 
     /// Appends a row. Refuses one of another width (kind [`Width`](FitErrorKind::Width)).
-    pub fn push(&mut self, row: &[f32], label: Option<u32>) -> Result<(), FitError> {
+    pub fn push(&mut self, row: &[f64], label: Option<u32>) -> Result<(), FitError> {
         if row.len() != self.width {
             let message = format!("a row of {} features in a table of {}", row.len(), self.width);
             return Err(FitError::new(FitErrorKind::Width, message));
@@ -40,12 +40,12 @@ impl Table {
     }
 
     /// Row `index`. Panics beyond the last one.
-    pub fn row(&self, index: usize) -> &[f32] {
+    pub fn row(&self, index: usize) -> &[f64] {
         &self.values[index * self.width..(index + 1) * self.width]
     }
 
     /// All rows, one after the other.
-    pub fn into_values(self) -> Vec<f32> {
+    pub fn into_values(self) -> Vec<f64> {
         self.values
     }
 }
@@ -60,8 +60,8 @@ impl Rows for Table {
     }
 }
 
-/// A uniform sample of at most `capacity` rows without replacement, projected and rounded to `f32`,
-/// and the number of all rows (Vitter's algorithm R).
+/// A uniform sample of at most `capacity` rows without replacement, projected, and the
+/// number of all rows (Vitter's algorithm R).
 pub(super) fn reservoir(
     rows: &Projected,
     capacity: usize,
@@ -74,14 +74,14 @@ pub(super) fn reservoir(
     rows.visit(&mut |index, row, label| {
         total = index + 1;
         if sample.len() < capacity {
-            sample.values.extend(row.iter().map(|&x| x as f32));
+            sample.values.extend_from_slice(row);
             sample.labels.push(label);
             return Ok(());
         }
         let slot = usize::try_from(random.below(total)).unwrap_or(usize::MAX);
         if slot < capacity {
             let kept = &mut sample.values[slot * width..(slot + 1) * width];
-            kept.iter_mut().zip(row).for_each(|(kept, &x)| *kept = x as f32);
+            kept.copy_from_slice(row);
             sample.labels[slot] = label;
         }
         Ok(())
@@ -95,7 +95,7 @@ mod tests {
 
     fn sample(n: u32, capacity: usize, seed: u64) -> (Table, u64) {
         let mut table = Table::new(1);
-        (0..n).for_each(|i| table.push(&[i as f32], Some(i)).unwrap());
+        (0..n).for_each(|i| table.push(&[f64::from(i)], Some(i)).unwrap());
         let rows = Projected::new(&table, false, &[]).unwrap();
         reservoir(&rows, capacity, seed).unwrap()
     }

@@ -1,0 +1,243 @@
+//! What the rewrite pass has recognised, before anything is packed for a kernel.
+
+use std::sync::Arc;
+
+use tract_onnx::tract_core::internal::*;
+
+use super::linear::Grids;
+use super::step::{Average, Enter, MeanProduct, Product, Shift, Step, Table};
+use crate::kernel::{
+    Add, Conv, ConvSpec, Gemm, Grid, Kernel, KernelError, Map, MaxPool, Multiplier, Residual,
+    Window,
+};
+
+/// An int8 tensor of the graph: the output of one step.
+#[derive(Clone, Debug)]
+pub(super) struct Value {
+    pub map: Map,
+    /// The graph stores it as `u8`; here its top bit is flipped.
+    pub unsigned: bool,
+    pub recipe: Recipe,
+    /// The node of the graph whose output it is.
+    pub name: String,
+    /// Nodes of the graph that read it.
+    pub readers: usize,
+}
+
+/// An int8 tensor on the grid that one reader of it gives it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Read {
+    /// Index of the [`Value`].
+    pub value: usize,
+    pub scale: f32,
+    /// Of the value as stored here, top bit flipped.
+    pub zero_point: i8,
+}
+
+/// The grid that a result is rounded to.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Target {
+    pub scale: f32,
+    pub grid: Grid,
+}
+
+/// How a [`Value`] is computed.
+#[derive(Clone, Debug)]
+pub(super) enum Recipe {
+    Enter { from: OutletId, target: Target },
+    Conv { layer: Arc<Layer>, target: Target, joined: Option<Joined> },
+    MaxPool { input: usize, window: Window },
+    Add { operands: [Read; 2], target: Target },
+    Table { input: Read, target: Target },
+    Shift { input: Read, offsets: Arc<[f32]>, target: Target },
+    Average { input: Read, target: Target },
+    Product { layer: Arc<Layer>, target: Target },
+}
+
+/// What a convolution adds before it stores.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Joined {
+    pub residual: Read,
+    /// The convolution's own grid, where the graph rounds to it before the addition.
+    pub own: Option<Target>,
+}
+
+/// A convolution or a matrix product with constant int8 weights.
+#[derive(Clone, Debug)]
+pub(super) struct Layer {
+    pub input: Read,
+    /// `[out][in / groups][height][width]`, or `[out][in]` for a product; symmetric.
+    pub weights: Vec<i8>,
+    /// One, or one per output channel.
+    pub weight_scales: Arc<[f32]>,
+    /// One per output channel, in units of `s_input · s_weight[c]`.
+    pub bias: Vec<i32>,
+    pub window: Window,
+    pub groups: usize,
+}
+
+/// A final layer that multiplies the mean of a map, which the graph does not quantise, by a constant
+/// matrix.
+#[derive(Clone, Debug)]
+pub(super) struct FloatTail {
+    pub input: Read,
+    pub map: Map,
+    /// `[out][in]`
+    pub weights: Vec<f32>,
+    pub bias: Vec<f32>,
+}
+
+impl Layer {
+    /// `s_input · s_weight[c]`.
+    pub fn unit(&self, channel: usize) -> f64 {
+        let scale = self.weight_scales[if self.weight_scales.len() == 1 { 0 } else { channel }];
+        f64::from(self.input.scale) * f64::from(scale)
+    }
+
+    fn multipliers(&self, scale: f32) -> Result<Vec<Multiplier>, KernelError> {
+        (0..self.bias.len()).map(|c| Multiplier::new(self.unit(c) / f64::from(scale))).collect()
+    }
+}
+
+/// Symmetric int8 weights: `q − zero_point`, when all of them fit.
+pub(super) fn symmetric(q: &Tensor, grids: &Grids) -> Option<Vec<i8>> {
+    let q = q.cast_to::<i32>().ok()?;
+    let q = q.to_plain_array_view::<i32>().ok()?;
+    let zero_of = grids.indexer(q.shape());
+    q.iter()
+        .enumerate()
+        .map(|(i, q)| i8::try_from(q - grids.zero_points[zero_of(i)]).ok())
+        .collect()
+}
+
+fn ratio(read: Read, target: Target) -> Result<Multiplier, KernelError> {
+    Multiplier::new(f64::from(read.scale) / f64::from(target.scale))
+}
+
+impl Value {
+    /// The values that are read, in the order in which [`Step::run`] takes them.
+    pub fn inputs(&self) -> Vec<usize> {
+        match &self.recipe {
+            Recipe::Enter { .. } => vec![],
+            Recipe::Conv { layer, joined, .. } => {
+                let residual = joined.iter().map(|joined| joined.residual.value);
+                std::iter::once(layer.input.value).chain(residual).collect()
+            }
+            Recipe::MaxPool { input, .. } => vec![*input],
+            Recipe::Add { operands, .. } => operands.iter().map(|read| read.value).collect(),
+            Recipe::Table { input, .. }
+            | Recipe::Shift { input, .. }
+            | Recipe::Average { input, .. } => vec![input.value],
+            Recipe::Product { layer, .. } => vec![layer.input.value],
+        }
+    }
+
+    /// Plans it for a kernel; `values` are all values of the graph.
+    pub fn plan(&self, kernel: Kernel, values: &[Value]) -> Result<Step, KernelError> {
+        Ok(match &self.recipe {
+            Recipe::Enter { target, .. } => {
+                Step::Enter(Enter { map: self.map, scale: target.scale, grid: target.grid })
+            }
+            Recipe::Conv { layer, target, joined } => {
+                let input = values[layer.input.value].map;
+                Step::Conv(plan_conv(kernel, layer, input, *target, *joined)?)
+            }
+            Recipe::MaxPool { input, window } => {
+                Step::MaxPool(MaxPool::new(kernel, values[*input].map, *window)?)
+            }
+            Recipe::Add { operands: [a, b], target } => Step::Add(
+                self.map,
+                Add {
+                    kernel,
+                    zero_points: [a.zero_point, b.zero_point],
+                    multipliers: [ratio(*a, *target)?, ratio(*b, *target)?],
+                    output: target.grid,
+                },
+            ),
+            Recipe::Table { input, target } => Step::Table(Table::new(
+                self.map,
+                input.zero_point,
+                ratio(*input, *target)?,
+                target.grid,
+            )),
+            Recipe::Shift { input, offsets, target } => {
+                let offsets = offsets.iter().map(|offset| offset / target.scale).collect();
+                let multiplier = ratio(*input, *target)?;
+                Step::Shift(Shift::new(input.zero_point, multiplier, offsets, target.grid)?)
+            }
+            Recipe::Average { input, target } => {
+                let from = values[input.value].map;
+                let pixels = (from.height * from.width) as f64;
+                let m = f64::from(input.scale) / (pixels * f64::from(target.scale));
+                Step::Average(Average {
+                    kernel,
+                    channels: from.channels,
+                    zero_point: input.zero_point,
+                    multiplier: Multiplier::new(m)?,
+                    grid: target.grid,
+                })
+            }
+            Recipe::Product { layer, target } => {
+                let multipliers = layer.multipliers(target.scale)?;
+                Step::Product(plan_product(kernel, layer)?.quantised(multipliers, target.grid))
+            }
+        })
+    }
+}
+
+/// The matrix product of a layer, real results.
+pub(super) fn plan_product(kernel: Kernel, layer: &Layer) -> Result<Product, KernelError> {
+    let gemm = Gemm::new(kernel, &layer.weights, &layer.bias, layer.input.zero_point)?;
+    Ok(Product::new(gemm, (0..layer.bias.len()).map(|c| layer.unit(c)).collect()))
+}
+
+/// The final layer of a mean.
+pub(super) fn plan_tail(kernel: Kernel, tail: &FloatTail) -> MeanProduct {
+    MeanProduct {
+        kernel,
+        channels: tail.map.channels,
+        zero_point: tail.input.zero_point,
+        // One IEEE division of exact numbers: the same everywhere.
+        unit: f64::from(tail.input.scale) / (tail.map.height * tail.map.width) as f64,
+        weights: tail.weights.clone(),
+        bias: tail.bias.clone(),
+    }
+}
+
+fn plan_conv(
+    kernel: Kernel,
+    layer: &Layer,
+    input: Map,
+    target: Target,
+    joined: Option<Joined>,
+) -> Result<Conv, KernelError> {
+    let residual = match joined {
+        None => Residual::None,
+        Some(Joined { residual, own: None }) => Residual::Direct {
+            zero_point: residual.zero_point,
+            multiplier: ratio(residual, target)?,
+        },
+        Some(Joined { residual, own: Some(own) }) => Residual::Rounded {
+            own: own.grid,
+            own_multiplier: Multiplier::new(f64::from(own.scale) / f64::from(target.scale))?,
+            zero_point: residual.zero_point,
+            multiplier: ratio(residual, target)?,
+        },
+    };
+    let scale = joined.and_then(|joined| joined.own).map_or(target.scale, |own| own.scale);
+    Conv::new(
+        kernel,
+        &ConvSpec {
+            input,
+            input_zero_point: layer.input.zero_point,
+            window: layer.window,
+            groups: layer.groups,
+            out_channels: layer.bias.len(),
+            weights: &layer.weights,
+            bias: &layer.bias,
+            multipliers: &layer.multipliers(scale)?,
+            residual,
+            output: target.grid,
+        },
+    )
+}
