@@ -8,6 +8,7 @@ use allocation_counter::AllocationInfo;
 use anyhow::Result;
 use clap::Args;
 use oddsight::backbone::{Features, Threads};
+use oddsight::energy::Scores;
 use oddsight::image::{Rgb, prepare};
 use oddsight::kernel::Kernel;
 use oddsight::model::{Model, Scorer, self_test};
@@ -112,6 +113,7 @@ struct Frame<'m> {
     state: oddsight::backbone::State,
     pictures: Vec<Rgb>,
     features: Features,
+    scores: Scores,
 }
 
 impl<'m> Frame<'m> {
@@ -123,6 +125,7 @@ impl<'m> Frame<'m> {
             state: model.backbone().state_on(&model.blob().normalise, threads)?,
             pictures: (1..=4).map(|seed| self_test::picture(seed, args.picture)).collect(),
             features: Features::default(),
+            scores: Scores::default(),
         })
     }
 
@@ -135,10 +138,8 @@ impl<'m> Frame<'m> {
         let mut done = Ok(());
         around(1, &mut || done = self.state.run_into(&prepared, &mut self.features));
         done?;
-        let mut scores = None;
-        around(2, &mut || scores = Some(self.scorer.energies(&self.features)));
-        let scores = scores.expect("the work was called");
-        around(3, &mut || drop(self.scorer.verdict(&scores)));
+        around(2, &mut || self.scorer.energies(&self.features, &mut self.scores));
+        around(3, &mut || drop(self.scorer.verdict(&self.scores)));
         Ok(())
     }
 }
