@@ -56,8 +56,9 @@ impl Model {
         }
         let path = dir.join(HEADS_FILE);
         let blob = HeadsBlob::read(&path)?;
-        let backbone = Backbone::load_for(&dir.join(BACKBONE_FILE), Some(blob.preprocess.crop), kernel)
-            .map_err(|e| ModelError::new(ModelErrorKind::Backbone, &path, e))?;
+        let backbone =
+            Backbone::load_for(&dir.join(BACKBONE_FILE), Some(blob.preprocess.crop), kernel)
+                .map_err(|e| ModelError::new(ModelErrorKind::Backbone, &path, e))?;
         let model = Model::assemble(backbone, blob, &path)?;
         model.self_test().map_err(|why| ModelError::new(ModelErrorKind::SelfTest, &path, why))?;
         Ok(model)

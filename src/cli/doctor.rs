@@ -68,7 +68,8 @@ pub fn run(args: &DoctorArgs) -> Result<()> {
         true => format!("int8 from the picture to the features, kernel {kernel}"),
         false => format!("{int8} of {} nodes on int8 kernels, the rest through tract", nodes.len()),
     };
-    let threads = if args.threads > 1 { format!(" on {} threads", args.threads) } else { String::new() };
+    let threads =
+        if args.threads > 1 { format!(" on {} threads", args.threads) } else { String::new() };
     writeln!(out, "network  {how}; {total_ms:.3} ms a frame{threads}\n")?;
     table(&mut out, nodes, &times_ms, total_ms)?;
     Ok(())
@@ -112,7 +113,8 @@ fn table(
         "node", "op", "kernel", "shape", "MMAC", "ms", "share"
     )?;
     for (node, ms) in nodes.iter().zip(times_ms) {
-        let macs = if node.macs > 0 { format!("{:.2}", node.macs as f64 / 1e6) } else { String::new() };
+        let macs =
+            if node.macs > 0 { format!("{:.2}", node.macs as f64 / 1e6) } else { String::new() };
         writeln!(
             out,
             "{:name$}  {:op$}  {:kernel$}  {:shape$}  {macs:>7}  {ms:>8.4}  {:>5.1}%",
