@@ -22,8 +22,9 @@ const WHITENED_LIMIT: u32 = WHITENED_BITS + 28;
 const WEIGHT_LIMIT: u32 = 31;
 /// Largest shift from a row's products to whitened bits.
 const MOST_SHIFT: u8 = 62;
-/// Most features that a row may have: sums of squares stay below 2¹²².
-const MOST_FEATURES: usize = 1 << 16;
+/// Most features that a row may have: sums of squares stay below 2¹²¹, and the size of the triangle
+/// fits a 32-bit `usize`.
+const MOST_FEATURES: usize = 1 << 15;
 /// Bits of the constants that an energy is made of.
 const CONSTANT_LIMIT: u32 = 62;
 /// Added to a signed entry to make it an unsigned one; see [`dot`].

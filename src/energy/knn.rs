@@ -12,10 +12,10 @@ use super::{EnergyError, EnergyErrorKind, HeadId, Scratch, float};
 use crate::backbone::FEATURE_BITS;
 
 /// Largest size of a query's entry, in the bank's steps: 128 times the bank's own range. A difference
-/// to a row is below 2²³ then, and the sum of 2¹⁶ squares below 2⁶².
+/// to a row is below 2²³ then, and the sum of 2¹⁵ squares below 2⁶¹.
 const QUERY_LIMIT: i64 = 1 << 22;
 /// Most features that a row may have; also what keeps the sums of [`coarse_distance`] below 2³².
-const MOST_FEATURES: usize = 1 << 16;
+const MOST_FEATURES: usize = 1 << 15;
 /// Range of the bank's fractional bits: neither shift of [`Knn`] leaves its type.
 const BITS: std::ops::RangeInclusive<i8> = -16..=30;
 
@@ -186,7 +186,7 @@ fn centre(high: i16) -> i64 {
     256 * i64::from(high) + 128
 }
 
-/// Squared distance of the high planes: at most 255² · 2¹⁶ < 2³². Differences of 16 bits let every
+/// Squared distance of the high planes: at most 255² · 2¹⁵ < 2³¹. Differences of 16 bits let every
 /// instruction set multiply and add pairs.
 fn coarse_distance(query: &[i16], high: &[i8]) -> u32 {
     let square = |(&x, &h): (&i16, &i8)| {
