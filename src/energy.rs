@@ -132,7 +132,7 @@ pub struct Scratch {
     /// Squared distances to components.
     distances: Vec<u128>,
     /// High bytes of a nearest-neighbour query.
-    coarse: Vec<i8>,
+    coarse: Vec<i16>,
     /// Squared distances to the nearest rows so far, the farthest on top.
     nearest: BinaryHeap<u64>,
     /// Weights of the terms of a composition.

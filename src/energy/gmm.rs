@@ -22,12 +22,13 @@ const WHITENED_LIMIT: u32 = WHITENED_BITS + 28;
 const WEIGHT_LIMIT: u32 = 31;
 /// Largest shift from a row's products to whitened bits.
 const MOST_SHIFT: u8 = 62;
-/// Most features that a row may have: sums of squares stay below 2¹²².
-const MOST_FEATURES: usize = 1 << 16;
+/// Most features that a row may have: sums of squares stay below 2¹²¹, and the size of the triangle
+/// fits a 32-bit `usize`.
+const MOST_FEATURES: usize = 1 << 15;
 /// Bits of the constants that an energy is made of.
 const CONSTANT_LIMIT: u32 = 62;
 /// Added to a signed entry to make it an unsigned one; see [`dot`].
-const OFFSET: i64 = 1 << 31;
+const OFFSET: u32 = 1 << 31;
 
 /// A Gaussian mixture over feature rows; see [`float::Gmm`] for its meaning.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -37,8 +38,8 @@ pub struct Gmm {
     pub(super) score: GmmScore,
     /// D
     pub(super) width: u32,
-    /// Lower triangle of `L⁻¹`, row by row; `Σ_j |weight_ij| < 2³¹`.
-    pub(super) weights: Vec<i32>,
+    /// Lower triangle of `L⁻¹`, row by row, offset by 2³¹; `Σ_j |weight_ij| < 2³¹` without it.
+    pub(super) weights: Vec<u32>,
     /// `Σ_j weight_ij (centre_j + 2³¹)`, modulo 2⁶⁴, D numbers: `centre` is the mean of the mixture,
     /// so that the rounding of a weight acts on a difference; 2³¹ undoes the offset of [`dot`].
     pub(super) biases: Vec<i64>,
@@ -114,7 +115,7 @@ impl Gmm {
             false => row,
         };
         scratch.offset.clear();
-        scratch.offset.extend(entries.iter().map(|&x| (x as u32) ^ OFFSET as u32));
+        scratch.offset.extend(entries.iter().map(|&x| (x as u32) ^ OFFSET));
         self.whiten(&scratch.offset, &mut scratch.whitened);
         scratch.distances.clear();
         scratch.distances.extend(self.means.chunks_exact(self.width().max(1)).map(|mean| {
@@ -126,27 +127,62 @@ impl Gmm {
 
     /// `out = L⁻¹ (row − centre)` with 24 fractional bits, for a row of offset entries.
     fn whiten(&self, row: &[u32], out: &mut Vec<i64>) {
-        const LIMIT: i128 = (1 << WHITENED_LIMIT) - 1;
         out.clear();
         let (mut rest, mut sum) = (&self.weights[..], 0u64);
-        for (i, (&bias, &shift)) in self.biases.iter().zip(&self.shifts).enumerate() {
-            let (weights, next) = rest.split_at(i + 1);
-            rest = next;
+        let mut next = |length: usize| {
+            let (weights, others) = rest.split_at(length);
+            rest = others;
+            weights
+        };
+        let mut push = |products: u64| {
+            let i = out.len();
             sum += u64::from(row[i]);
-            let products = dot(weights, &row[..=i], sum).wrapping_sub(bias);
-            out.push(round_shift(products.into(), shift.into()).clamp(-LIMIT, LIMIT) as i64);
+            out.push(self.rounded(i, products, sum));
+        };
+        let blocks = row.len() / ROWS;
+        for start in (0..blocks).map(|block| block * ROWS) {
+            // The rows of a triangle have `start` columns in common, and up to ROWS more.
+            let rows: [&[u32]; ROWS] = std::array::from_fn(|r| next(start + r + 1));
+            let common = dot(rows.map(|weights| &weights[..start]), &row[..start]);
+            for (common, weights) in common.into_iter().zip(rows) {
+                let [own] = dot([&weights[start..]], &row[start..weights.len()]);
+                push(common.wrapping_add(own));
+            }
         }
+        for i in blocks * ROWS..row.len() {
+            let [products] = dot([next(i + 1)], &row[..=i]);
+            push(products);
+        }
+    }
+
+    /// Whitened number `i` from its sum of products; `sum` is that of the entries that it is made of.
+    fn rounded(&self, i: usize, products: u64, sum: u64) -> i64 {
+        const LIMIT: i128 = (1 << WHITENED_LIMIT) - 1;
+        // Everything wraps; the result is below 2⁶³ in size, and so is right.
+        let exact = products.wrapping_sub(sum << 31) as i64;
+        let exact = i128::from(exact.wrapping_sub(self.biases[i]));
+        round_shift(exact, self.shifts[i].into()).clamp(-LIMIT, LIMIT) as i64
     }
 }
 
-/// `Σ weight · entry`, modulo 2⁶⁴, of signed weights and unsigned entries, whose sum is `sum`.
+/// Rows of weights that are multiplied at once: what they share is loaded once.
+const ROWS: usize = 4;
+
+/// `Σ weight · entry`, modulo 2⁶⁴, of each row of weights.
 ///
-/// Weights are made unsigned by adding 2³¹, which is taken off again in one multiplication: baseline
-/// x86-64 multiplies unsigned 32-bit numbers to 64-bit ones two at a time, and signed ones one by one.
-fn dot(weights: &[i32], entries: &[u32], sum: u64) -> i64 {
-    let product = |(&weight, &entry)| u64::from((weight as u32) ^ OFFSET as u32) * u64::from(entry);
-    let products = weights.iter().zip(entries).map(product).fold(0, u64::wrapping_add);
-    products.wrapping_sub(sum << 31) as i64
+/// Both are unsigned, by an offset of 2³¹ that is taken off the sums: baseline x86-64 multiplies
+/// unsigned 32-bit numbers to 64-bit ones two at a time, and signed ones one by one.
+fn dot<const R: usize>(rows: [&[u32]; R], entries: &[u32]) -> [u64; R] {
+    // Of one length, so that the loop needs no check.
+    let rows = rows.map(|weights| &weights[..entries.len()]);
+    let mut sums = [0u64; R];
+    for (j, &entry) in entries.iter().enumerate() {
+        for r in 0..R {
+            let product = u64::from(rows[r][j]) * u64::from(entry);
+            sums[r] = sums[r].wrapping_add(product);
+        }
+    }
+    sums
 }
 
 impl Gmm {
@@ -221,7 +257,7 @@ impl Gmm {
                 return wrong(Shape, &what);
             }
         }
-        let size = |row: &[i32]| row.iter().map(|w| u64::from(w.unsigned_abs())).sum::<u64>();
+        let size = |row: &[u32]| row.iter().map(|w| u64::from(w.abs_diff(OFFSET))).sum::<u64>();
         let rows = (0..d).map(|i| &self.weights[i * (i + 1) / 2..][..=i]);
         if rows.map(size).any(|size| size >= 1 << WEIGHT_LIMIT) {
             return wrong(Value, "a row of weights is too large");
@@ -270,7 +306,7 @@ pub(super) fn centre(gmm: &float::Gmm, entry_bits: u32) -> Vec<i32> {
 /// The linear layer of a mixture while it is made.
 #[derive(Default)]
 struct Layer {
-    weights: Vec<i32>,
+    weights: Vec<u32>,
     biases: Vec<i64>,
     shifts: Vec<u8>,
 }
@@ -287,10 +323,12 @@ impl Layer {
         let shift = (0..=MOST_SHIFT).rev().find(fits)?;
         let scale = power_of_two(i32::from(shift) + excess);
         let weights = row.iter().map(|w| (w * scale).round_ties_even() as i32);
-        let products =
-            weights.clone().zip(centre).map(|(w, &c)| i64::from(w) * (i64::from(c) + OFFSET));
+        let products = weights
+            .clone()
+            .zip(centre)
+            .map(|(w, &c)| i64::from(w) * (i64::from(c) + i64::from(OFFSET)));
         self.biases.push(products.fold(0, i64::wrapping_add));
-        self.weights.extend(weights);
+        self.weights.extend(weights.map(|w| (w as u32) ^ OFFSET));
         self.shifts.push(shift);
         Some(())
     }

@@ -12,10 +12,10 @@ use super::{EnergyError, EnergyErrorKind, HeadId, Scratch, float};
 use crate::backbone::FEATURE_BITS;
 
 /// Largest size of a query's entry, in the bank's steps: 128 times the bank's own range. A difference
-/// to a row is below 2²³ then, and the sum of 2¹⁶ squares below 2⁶².
+/// to a row is below 2²³ then, and the sum of 2¹⁵ squares below 2⁶¹.
 const QUERY_LIMIT: i64 = 1 << 22;
 /// Most features that a row may have; also what keeps the sums of [`coarse_distance`] below 2³².
-const MOST_FEATURES: usize = 1 << 16;
+const MOST_FEATURES: usize = 1 << 15;
 /// Range of the bank's fractional bits: neither shift of [`Knn`] leaves its type.
 const BITS: std::ops::RangeInclusive<i8> = -16..=30;
 
@@ -121,7 +121,7 @@ impl Knn {
             *entry = steps.clamp(-i128::from(QUERY_LIMIT), QUERY_LIMIT.into()) as i32;
         }
         scratch.coarse.clear();
-        let coarse = |&x: &i32| (x >> 8).clamp(i8::MIN.into(), i8::MAX.into()) as i8;
+        let coarse = |&x: &i32| (x >> 8).clamp(i8::MIN.into(), i8::MAX.into()) as i16;
         scratch.coarse.extend(scratch.row.iter().map(coarse));
     }
 
@@ -182,13 +182,18 @@ fn root(square: u64) -> u64 {
 }
 
 /// The middle of the 16-bit numbers with this high byte: at most 128 from each.
-fn centre(high: i8) -> i64 {
+fn centre(high: i16) -> i64 {
     256 * i64::from(high) + 128
 }
 
-/// Squared distance of the high planes: at most 255² · 2¹⁶ < 2³².
-fn coarse_distance(a: &[i8], b: &[i8]) -> u32 {
-    a.iter().zip(b).map(|(&a, &b)| (i32::from(a) - i32::from(b)).pow(2) as u32).sum()
+/// Squared distance of the high planes: at most 255² · 2¹⁵ < 2³¹. Differences of 16 bits let every
+/// instruction set multiply and add pairs.
+fn coarse_distance(query: &[i16], high: &[i8]) -> u32 {
+    let square = |(&x, &h): (&i16, &i8)| {
+        let difference = i32::from(x - i16::from(h));
+        (difference * difference) as u32
+    };
+    query.iter().zip(high).map(square).sum()
 }
 
 /// Squared distance of a query to a row in 16 bits; see [`QUERY_LIMIT`].

@@ -157,6 +157,27 @@ fn extreme_features_saturate() {
     }
 }
 
+/// Buffers are as large after one frame as they will ever be.
+#[test]
+fn buffers_do_not_grow_after_the_first_frame() {
+    let mut heads = heads();
+    heads.composition.rule = Rule::LogSumExp(1.0);
+    let (mut scratch, mut scores) = (Scratch::default(), Scores::default());
+    let sizes = |scratch: &Scratch, scores: &Scores| {
+        let Scratch { row, offset, whitened, distances, coarse, nearest, weights } = scratch;
+        let rows = [row.capacity(), offset.capacity(), whitened.capacity(), distances.capacity()];
+        let others = [coarse.capacity(), nearest.capacity(), weights.capacity()];
+        (rows, others, scores.heads_q32.capacity(), scores.shares_q16.capacity())
+    };
+    heads.score(&frame(), &mut scratch, &mut scores);
+    let first = sizes(&scratch, &scores);
+    for entry in [0.0, 1.0, -5.0, 1000.0, f64::NAN] {
+        let features = features(&[entry, 0.1], &[entry, 0.1], &[0.1, entry, 0.1]);
+        heads.score(&features, &mut scratch, &mut scores);
+        assert_eq!(sizes(&scratch, &scores), first);
+    }
+}
+
 #[test]
 fn names_and_rules_read_back() {
     for id in HeadId::ALL {
@@ -247,7 +268,7 @@ fn check_refuses_each_inconsistency() {
         (Shape, |h| mix(h).shifts.push(0)),
         (Shape, |h| mix(h).means.truncate(3)),
         (Shape, |h| mix(h).log_weights_q32.clear()),
-        (Value, |h| mix(h).weights[1] = i32::MIN),
+        (Value, |h| mix(h).weights[1] = 0),
         (Value, |h| mix(h).shifts[1] = 63),
         (Value, |h| mix(h).means[1] = 1 << 52),
         (Value, |h| mix(h).log_weights_q32[0] = i64::MIN),

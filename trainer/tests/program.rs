@@ -281,6 +281,21 @@ fn features_of_another_backbone_are_refused() {
 }
 
 #[test]
+fn feature_files_of_floats_or_another_scale_are_refused() {
+    let bench = Bench::new();
+    success(&bench.run("features --backbone tiny.onnx --data data --out f.safetensors"));
+    let whole = std::fs::read(bench.path("f.safetensors")).unwrap();
+    for (from, to) in [(&b"I32"[..], &b"F32"[..]), (b"2^-20", b"2^-10")] {
+        let mut other = whole.clone();
+        let at = whole.windows(from.len()).position(|bytes| bytes == from).unwrap();
+        other[at..at + to.len()].copy_from_slice(to);
+        std::fs::write(bench.path("other.safetensors"), &other).unwrap();
+        let why = bench.fit_refused("other.safetensors", "");
+        assert!(why.contains("other.safetensors") && why.contains("extract"), "{why}");
+    }
+}
+
+#[test]
 fn cifar_binary_batches_are_read() {
     let bench = Bench::new();
     let mut records = Vec::new();
