@@ -7,10 +7,11 @@
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
 use clap::Parser;
-use oddsight::backbone::{Backbone, Normalise};
+use oddsight::backbone::{Backbone, Features, Normalise, Threads, from_feature};
 use oddsight::image::Rgb;
+use oddsight::kernel::Kernel;
 
 #[path = "support/serve.rs"]
 mod serve;
@@ -31,16 +32,20 @@ struct Args {
 
 fn main() -> Result<()> {
     let args = Args::parse();
-    ensure!(args.kernel == "default", "the backbone has no choice of kernels yet");
-    ensure!(args.threads.get() == 1, "the backbone runs on one thread yet");
+    let kernel = match args.kernel.as_str() {
+        "default" => Kernel::detect(),
+        name => name.parse()?,
+    };
     let pixels =
         std::fs::read(&args.picture).with_context(|| args.picture.display().to_string())?;
     let picture = Rgb { width: args.width, height: args.height, pixels };
-    let backbone = Backbone::load(&args.model, Some([args.width, args.height]))?;
-    let mut state = backbone.state(&Normalise::CIFAR10)?;
+    let backbone = Backbone::load_for(&args.model, Some([args.width, args.height]), kernel)?;
+    let threads = Threads::new(args.threads.get())?;
+    let mut state = backbone.state_on(&Normalise::CIFAR10, threads)?;
+    let mut features = Features::default();
     serve::serve(|| {
-        let features = state.run(&picture).expect("the picture has the backbone's size");
-        features.logits.iter().map(|&v| f64::from(v)).collect()
+        state.run_into(&picture, &mut features).expect("the picture has the backbone's size");
+        features.logits.iter().map(|&logit| from_feature(logit)).collect()
     })?;
     Ok(())
 }

@@ -148,7 +148,9 @@ SPELLINGS = {
     "qdq-u8-per-tensor": Ort("QDQ, u8 activations, i8 weights, one scale per tensor", per_channel=False),
     "qdq-u8-per-channel": Ort("QDQ, u8 activations, i8 weights, a scale per output channel"),
     "qdq-i8-per-channel": Ort("QDQ, i8 activations, per channel", types=I8),
-    "qdq-i8-symmetric": Ort("QDQ, i8 activations with zero point 0: Relu stays", small(), types=I8, options=SYMMETRIC),
+    "qdq-i8-symmetric": Ort(
+        "QDQ, i8 activations with zero point 0: Relu stays", small(), types=I8, options=SYMMETRIC
+    ),
     "qdq-u8-symmetric": Ort("QDQ, u8 activations with zero point 128: Relu stays", small(), options=SYMMETRIC),
     "qdq-weights-u8": Ort(
         "QDQ, asymmetric u8 weights",
@@ -163,8 +165,12 @@ SPELLINGS = {
     "qdq-weights-on-graph": Ort(
         "QDQ, weights kept in float, quantised in the graph", small(), options={"AddQDQPairToWeight": True}
     ),
-    "qdq-dedicated-pairs": Ort("QDQ, a DequantizeLinear per reader", small(), options={"DedicatedQDQPair": True}),
-    "qdq-relu-kept": Ort("QDQ, Relu kept before QuantizeLinear", small(), options={"QDQKeepRemovableActivations": True}),
+    "qdq-dedicated-pairs": Ort(
+        "QDQ, a DequantizeLinear per reader", small(), options={"DedicatedQDQPair": True}
+    ),
+    "qdq-relu-kept": Ort(
+        "QDQ, Relu kept before QuantizeLinear", small(), options={"QDQKeepRemovableActivations": True}
+    ),
     "qdq-relu6-kept": Ort(
         "QDQ, ReLU6, kept as Clip",
         small(activation="Clip"),
@@ -211,9 +217,7 @@ SPELLINGS = {
     "qdq-bias-of-other-scale": Edited(
         "QDQ, i32 biases of a scale of their own", small(), edit=edits.biases_of_other_scales
     ),
-    "qdq-softmax": Edited(
-        "QDQ, Softmax behind the logits", small(), edit=edits.softmax_at_the_end
-    ),
+    "qdq-softmax": Edited("QDQ, Softmax behind the logits", small(), edit=edits.softmax_at_the_end),
     "qoperator-u8-per-tensor": Ort("QOperator, u8", per_channel=False, qoperator=True),
     "qoperator-u8-per-channel": Ort("QOperator, u8, per channel", qoperator=True),
     "qoperator-i8-per-channel": Ort("QOperator, i8, per channel", types=I8, qoperator=True),
@@ -227,7 +231,11 @@ SPELLINGS = {
         qoperator=True,
     ),
     "qoperator-relu-kept": Ort(
-        "QOperator, i8 with zero point 0: a float Relu between the integer nodes", small(), types=I8, qoperator=True, options=SYMMETRIC
+        "QOperator, i8 with zero point 0: a float Relu between the integer nodes",
+        small(),
+        types=I8,
+        qoperator=True,
+        options=SYMMETRIC,
     ),
     "qoperator-conv-only": Ort("QOperator, only QLinearConv", qoperator=True, only=("Conv",)),
     "qoperator-one-branch-float": Ort(
@@ -248,7 +256,12 @@ SPELLINGS = {
         dynamic_batch=True,
         modules=dict(block=torch_nets.Bottleneck, width=16, groups=2),
     ),
-    "torch-dynamo": Torch("torch's dynamo exporter, operator set 18, dynamic batch, then QDQ", opset=18, dynamo=True, dynamic_batch=True),
+    "torch-dynamo": Torch(
+        "torch's dynamo exporter, operator set 18, dynamic batch, then QDQ",
+        opset=18,
+        dynamo=True,
+        dynamic_batch=True,
+    ),
     "torch-dynamo-bottleneck-mean": Torch(
         "torch's dynamo exporter, bottleneck, pool by mean, operator set 20, then QDQ i8",
         types=I8,
@@ -332,8 +345,11 @@ def write(name, spelling):
         assert share <= 0.01 and largest <= 1, f"{name}:{note}"
     low, high, zeros, saturated = spread(at, values)
     content = model.SerializeToString()
-    print(f"{name:36} {len(content):6} B {at.type()} {low:7.2f} … {high:7.2f}"
-          f"  zeros {100 * zeros:4.1f} %  saturated {100 * saturated:4.1f} %{note}", flush=True)
+    print(
+        f"{name:36} {len(content):6} B {at.type()} {low:7.2f} … {high:7.2f}"
+        f"  zeros {100 * zeros:4.1f} %  saturated {100 * saturated:4.1f} %{note}",
+        flush=True,
+    )
     assert high > low and zeros < 0.8 and saturated < 0.1, f"{name}: the map is not spread"
     assert len(content) <= BYTES_LIMIT, f"{name}: {len(content)} bytes"
     assert b"/tmp" not in content and b"/home" not in content, f"{name}: holds a path of this machine"
@@ -346,9 +362,9 @@ Tiny quantised ResNets with random weights, written by `scripts/make-spellings.p
 copied. `NAME.json` holds one picture, the normalisation `(pixel / 255 - mean) / std`, and what onnxruntime with
 all graph optimisation disabled computes for it: the last feature map before the global pool in NCHW order
 (integers; `map_type` `f32` and no scale where the network leaves it float), and `logits`, the final layer's
-output before a Softmax and before its own quantisation. The i8 weights of
-QOperator networks with u8 activations are given to onnxruntime as u8 with a zero point of 128, which means the
-same: its u8 by i8 kernels saturate on processors without VNNI.
+output before a Softmax and before its own quantisation. The i8 weights of QOperator networks with u8 activations
+are given to onnxruntime as u8 with a zero point of 128, which means the same: its u8 by i8 kernels saturate on
+processors without VNNI.
 
 | network | spelling |
 |---|---|

@@ -4,6 +4,7 @@
 //! *map* is the input of the global average pool that feeds the final layer, *avg* and *std* are
 //! its spatial mean and unbiased standard deviation, *logits* the output of the final layer.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::panic::{self, AssertUnwindSafe};
 use std::path::Path;
@@ -76,8 +77,8 @@ pub struct Backbone {
 enum Engine {
     /// Int8 steps alone.
     Int8(Arc<int8::Program>),
-    /// tract, with int8 steps where the graph has them.
-    Tract(Arc<SimplePlan<TypedFact, Box<dyn TypedOp>>>),
+    /// tract, with int8 steps where the graph has them; and the place of each node in the listing.
+    Tract(Arc<SimplePlan<TypedFact, Box<dyn TypedOp>>>, Arc<HashMap<usize, usize>>),
 }
 
 /// Shape of the last feature map.
@@ -231,9 +232,12 @@ impl Backbone {
             Engine::Int8(program) => {
                 Inner::Int8(program.clone(), Box::new(program.memory(&levels, threads)))
             }
-            Engine::Tract(plan) => Inner::Tract(plan.spawn().map_err(|e| {
-                BackboneError::new(BackboneErrorKind::Run, "backbone", format!("{e:#}"))
-            })?),
+            Engine::Tract(plan, places) => {
+                let state = plan.spawn().map_err(|e| {
+                    BackboneError::new(BackboneErrorKind::Run, "backbone", format!("{e:#}"))
+                })?;
+                Inner::Tract(state, places.clone())
+            }
         };
         Ok(State { inner, crop: self.crop, map: self.map, levels })
     }
@@ -274,8 +278,9 @@ fn plan(proto: ModelProto, crop: [u32; 2], kernel: Kernel) -> TractResult<Planne
         return Ok(Planned { engine: Engine::Int8(Arc::new(program)), nodes, map });
     }
     let model = model.into_optimized()?;
-    let nodes = int8::listing(&model, kernel)?;
-    Ok(Planned { engine: Engine::Tract(model.into_runnable()?), nodes, map })
+    let (nodes, places) = int8::listing(&model, kernel)?;
+    let engine = Engine::Tract(model.into_runnable()?, Arc::new(places));
+    Ok(Planned { engine, nodes, map })
 }
 
 /// A quantised feature map: a value `q` stands for `(q − zero_point) · scale`.
@@ -300,7 +305,7 @@ pub struct State {
 
 enum Inner {
     Int8(Arc<int8::Program>, Box<int8::Memory>),
-    Tract(SimpleState<TypedFact, Box<dyn TypedOp>>),
+    Tract(SimpleState<TypedFact, Box<dyn TypedOp>>, Arc<HashMap<usize, usize>>),
 }
 
 impl State {
@@ -317,6 +322,16 @@ impl State {
         picture: &Rgb,
         features: &mut Features,
     ) -> Result<(), BackboneError> {
+        self.run_watched(picture, features, &mut |_| {})
+    }
+
+    /// As [`State::run_into`]; `after` is told the place in [`Backbone::nodes`] of each node that has run.
+    pub fn run_watched(
+        &mut self,
+        picture: &Rgb,
+        features: &mut Features,
+        after: &mut (dyn FnMut(usize) + Send),
+    ) -> Result<(), BackboneError> {
         if [picture.width, picture.height] != self.crop {
             let why = format!(
                 "a picture of {}×{} was given to a backbone of {}×{}",
@@ -326,16 +341,21 @@ impl State {
         }
         let input = match &mut self.inner {
             Inner::Int8(program, memory) => {
-                program.run(memory, picture, features);
+                program.run(memory, picture, features, after);
                 return Ok(());
             }
-            Inner::Tract(_) => self.input(picture),
+            Inner::Tract(..) => tvec!(self.input(picture).into()),
         };
-        let Inner::Tract(inner) = &mut self.inner else { return Ok(()) };
+        let Inner::Tract(inner, places) = &mut self.inner else { return Ok(()) };
         let run = |e: TractError| {
             BackboneError::new(BackboneErrorKind::Run, "backbone", format!("{e:#}"))
         };
-        let outputs = inner.run(tvec!(input.into())).map_err(run)?;
+        let outputs = inner.run_plan_with_eval(input, |context, state, node, inputs| {
+            let outputs = tract_core::plan::eval(context, state, node, inputs);
+            places.get(&node.id).into_iter().for_each(|place| after(*place));
+            outputs
+        });
+        let outputs = outputs.map_err(run)?;
         let logits = floats(&outputs[0]).map_err(run)?;
         let map = floats(&outputs[1]).map_err(run)?;
         (features.avg, features.std) = pool(&map, self.map);
@@ -347,7 +367,7 @@ impl State {
     pub fn int8_map(&self) -> Option<Int8Map<'_>> {
         match &self.inner {
             Inner::Int8(program, memory) => Some(program.last_map(memory)),
-            Inner::Tract(_) => None,
+            Inner::Tract(..) => None,
         }
     }
 

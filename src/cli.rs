@@ -3,10 +3,14 @@
 use oddsight::verdict::Verdict;
 use serde_json::{Map, Value, json};
 
+pub mod bench;
+mod clock;
 pub mod demo;
+pub mod doctor;
 pub mod inspect;
 pub mod run;
 pub mod score;
+mod timing;
 
 /// A verdict as one JSON object; `name` is the picture's.
 fn verdict_json(name: &str, verdict: &Verdict) -> Map<String, Value> {

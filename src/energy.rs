@@ -6,38 +6,47 @@
 //!
 //! # One frame, one energy
 //!
-//! Everything here is `f64` addition, multiplication, division and square root in a fixed order,
-//! plus `exp` and `log` of the `libm` crate, so a feature row has the same energy, bit for bit, on
-//! every instruction set.
+//! [`Heads::score`] is integer arithmetic from the features (Q11.20) to the energy, so a frame has
+//! the same energy, bit for bit, on every instruction set. A head's energy is signed Q31.32, the
+//! composed one signed Q47.16. Heads are fitted in `f64` ([`float`]) and then fixed; the `f64` form
+//! stays as the oracle: energies of the two differ by less than 0.1 % of the spread of normal
+//! energies, which the tests check on real features.
 //!
 //! # Broken frames
 //!
-//! Nothing here panics on the values of features. A head whose input holds a NaN or an infinity, has
-//! another width than the head was fitted for, or overflows, has the energy `+∞`; a composition with
-//! one such term is `+∞` whatever its rule, and saturates to `i64::MAX` in fixed point. So a broken
-//! frame is never normal, and no energy is ever NaN.
+//! Nothing here panics on the values of features. A head whose input holds something that is not a
+//! number, or has another width than the head was fitted for, has the energy `+∞`, which is
+//! [`BROKEN`] (`i64::MAX`); a composition with one such term is `+∞` whatever its rule. So a broken
+//! frame is never normal. The energy of a frame that is not broken saturates below that.
 //!
 //! These types, in this order of fields and variants, are the postcard file format.
 
 mod compose;
 mod error;
+mod exp_log;
+mod fixed;
+pub mod float;
 mod gmm;
 mod knn;
 mod logit;
-mod row;
+mod rule;
+mod unit;
 
+use std::collections::BinaryHeap;
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-pub use compose::{Composition, Rule, Term};
+pub use compose::{Composition, Term};
 pub use error::{EnergyError, EnergyErrorKind};
-pub use gmm::{Gmm, GmmScore};
+pub use fixed::{BROKEN, Scale, from_q16, from_q32};
+pub use float::GmmScore;
+pub use gmm::Gmm;
 pub use knn::Knn;
-pub use row::project;
+pub use rule::Rule;
 
-use crate::backbone::{Features, from_feature};
+use crate::backbone::{Features, NOT_A_NUMBER};
 
 /// One energy head. The order of the variants is the file format.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -115,11 +124,19 @@ impl FromStr for HeadId {
 #[derive(Clone, Debug, Default)]
 pub struct Scratch {
     /// The feature row as the head sees it.
-    row: Vec<f64>,
-    /// The same row multiplied by a whitener.
-    whitened: Vec<f64>,
-    /// Squared distances to components or to coreset rows.
-    distances: Vec<f64>,
+    row: Vec<i32>,
+    /// The same, made unsigned.
+    offset: Vec<u32>,
+    /// The same, multiplied by a whitener.
+    whitened: Vec<i64>,
+    /// Squared distances to components.
+    distances: Vec<u128>,
+    /// High bytes of a nearest-neighbour query.
+    coarse: Vec<i8>,
+    /// Squared distances to the nearest rows so far, the farthest on top.
+    nearest: BinaryHeap<u64>,
+    /// Weights of the terms of a composition.
+    weights: Vec<u64>,
 }
 
 impl Head {
@@ -135,37 +152,23 @@ impl Head {
         }
     }
 
-    /// The energy of one frame: finite, or `+∞` for a broken one (see the module's page).
-    pub fn energy(&self, features: &Features, scratch: &mut Scratch) -> f64 {
-        let row: Vec<f64> = self.input(features).iter().map(|&x| from_feature(x)).collect();
-        if row.is_empty() || !row.iter().all(|x| x.is_finite()) {
-            return f64::INFINITY;
+    /// The energy of one frame, signed Q31.32; [`BROKEN`] for a broken one (see the module's page).
+    pub fn energy_q32(&self, features: &Features, scratch: &mut Scratch) -> i64 {
+        let (row, width) = match self {
+            Head::Msp | Head::Mls | Head::El => (&features.logits, features.logits.len()),
+            Head::Gmm(gmm) => (&features.avg, gmm.width()),
+            Head::GmmStd(gmm) => (&features.std, gmm.width()),
+            Head::Knn(knn) => (&features.avg, knn.width()),
+        };
+        if row.is_empty() || row.len() != width || row.contains(&NOT_A_NUMBER) {
+            return BROKEN;
         }
-        let row = &row[..];
-        let energy = match self {
+        match self {
             Head::Msp => logit::msp(row),
             Head::Mls => logit::mls(row),
             Head::El => logit::el(row),
-            Head::Gmm(gmm) | Head::GmmStd(gmm) => gmm.energy(row, scratch),
-            Head::Knn(knn) => knn.energy(row, scratch),
-        };
-        if energy.is_finite() { energy } else { f64::INFINITY }
-    }
-
-    /// The part of the features that this head reads.
-    fn input<'f>(&self, features: &'f Features) -> &'f [i32] {
-        match self {
-            Head::Msp | Head::Mls | Head::El => &features.logits,
-            Head::Gmm(_) | Head::Knn(_) => &features.avg,
-            Head::GmmStd(_) => &features.std,
-        }
-    }
-
-    /// The mixture of a `gmm` or `gmm-std` head.
-    fn mixture(&self) -> Option<&Gmm> {
-        match self {
-            Head::Gmm(gmm) | Head::GmmStd(gmm) => Some(gmm),
-            _ => None,
+            Head::Gmm(gmm) | Head::GmmStd(gmm) => gmm.energy_q32(row, scratch),
+            Head::Knn(knn) => knn.energy_q32(row, scratch),
         }
     }
 }
@@ -180,16 +183,14 @@ pub struct Heads {
 }
 
 /// What [`Heads::score`] says of one frame.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Scores {
-    /// Energy of each head, in the order of [`Heads::heads`]; in the unit of that head.
-    pub heads: Vec<f64>,
-    /// Part of each composition term in `energy`, in the order of [`Composition::terms`]; the parts
-    /// add up to `energy`.
-    pub shares: Vec<f64>,
-    /// The composed energy; finite or `+∞`.
-    pub energy: f64,
-    /// `energy` as signed Q47.16: rounded half to even, saturated; `+∞` is `i64::MAX`.
+    /// Energy of each head, in the order of [`Heads::heads`]; in the unit of that head, signed Q31.32.
+    pub heads_q32: Vec<i64>,
+    /// Part of each composition term in the energy, in the order of [`Composition::terms`], signed
+    /// Q47.16; the parts add up to the energy.
+    pub shares_q16: Vec<i64>,
+    /// The composed energy, signed Q47.16; [`BROKEN`] for `+∞`.
     pub energy_q16: i64,
     /// The component of the first mixture head that lies nearest, by Mahalanobis distance. `None`
     /// without such a head, or when its input is broken.
@@ -197,24 +198,26 @@ pub struct Scores {
 }
 
 impl Heads {
-    /// Scores one frame. This is the only evaluation of heads, on the host and on the device.
+    /// Scores one frame into `scores`. This is the only evaluation of heads, on the host and on the
+    /// device; it allocates nothing once `scratch` and `scores` have seen a frame.
     ///
     /// `avg` and `std` must have the width, and `logits` the classes, that [`Heads::check`] accepted;
     /// other lengths give `+∞`.
-    pub fn score(&self, features: &Features, scratch: &mut Scratch) -> Scores {
-        let mut energies = Vec::with_capacity(self.heads.len());
-        let mut nearest = None;
-        let first = self.heads.iter().position(|head| head.mixture().is_some());
+    pub fn score(&self, features: &Features, scratch: &mut Scratch, scores: &mut Scores) {
+        scores.heads_q32.clear();
+        scores.nearest = None;
+        let is_mixture = |head: &Head| matches!(head, Head::Gmm(_) | Head::GmmStd(_));
+        let first = self.heads.iter().position(is_mixture);
         for (i, head) in self.heads.iter().enumerate() {
-            let energy = head.energy(features, scratch);
-            if first == Some(i) && energy.is_finite() {
+            let energy_q32 = head.energy_q32(features, scratch);
+            if first == Some(i) && energy_q32 != BROKEN {
                 // A mixture leaves its squared distances behind, so they are not computed again.
-                nearest = row::argmin(&scratch.distances);
+                let components = 0..scratch.distances.len() as u32;
+                scores.nearest = components.min_by_key(|&c| scratch.distances[c as usize]);
             }
-            energies.push(energy);
+            scores.heads_q32.push(energy_q32);
         }
-        let (energy, shares) = self.composition.compose(&energies);
-        Scores { heads: energies, shares, energy, energy_q16: to_q16(energy), nearest }
+        self.composition.compose(scores, scratch);
     }
 
     /// Refuses contents that [`Heads::score`] could not give a meaning to, for a backbone with
@@ -252,11 +255,6 @@ impl Heads {
         }
         self.composition.check(self.heads.len())
     }
-}
-
-/// Signed Q47.16, half to even, saturating. `energy` is never NaN.
-fn to_q16(energy: f64) -> i64 {
-    (energy * 65536.0).round_ties_even() as i64
 }
 
 #[cfg(test)]

@@ -27,6 +27,10 @@ enum Command {
     Run(cli::run::RunArgs),
     /// Say in words what a model directory, a heads file or a backbone holds.
     Inspect(cli::inspect::InspectArgs),
+    /// Say what this machine runs a model with: each node, its kernel, its share of the time.
+    Doctor(cli::doctor::DoctorArgs),
+    /// Time the stages of a frame on this machine.
+    Bench(cli::bench::BenchArgs),
 }
 
 fn main() -> ExitCode {
@@ -36,6 +40,8 @@ fn main() -> ExitCode {
         Command::Demo(args) => cli::demo::run(args).map(|()| ExitCode::SUCCESS),
         Command::Score(args) => cli::score::run(&args),
         Command::Run(args) => cli::run::run(&args),
+        Command::Doctor(args) => cli::doctor::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Bench(args) => cli::bench::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Inspect(args) => cli::inspect::run(&args).map(|()| ExitCode::SUCCESS),
     };
     match done {

@@ -9,11 +9,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::backbone::{Backbone, BackboneError, Features, State};
-use crate::energy::{Scores, Scratch};
+use crate::energy::{Scores, Scratch, from_q16, from_q32};
 use crate::image::{self, ImageError, Rgb};
+use crate::kernel::Kernel;
 use crate::verdict::{Alpha, Calibration, HeadVerdict, Verdict, VerdictError};
 
 pub mod blob;
+mod format_1;
 pub mod self_test;
 
 pub use blob::HeadsBlob;
@@ -41,16 +43,22 @@ struct Parts {
 }
 
 impl Model {
-    /// Opens and checks a model directory, self-test included.
+    /// Opens and checks a model directory, self-test included, for the fastest kernel of this machine.
     pub fn open(dir: &Path) -> Result<Model, ModelError> {
+        Model::open_for(dir, Kernel::detect())
+    }
+
+    /// As [`Model::open`], for a given kernel.
+    pub fn open_for(dir: &Path, kernel: Kernel) -> Result<Model, ModelError> {
         if !dir.is_dir() {
             let why = "no such model directory; `oddsight-train fit` makes one, `models/` has some";
             return Err(ModelError::new(ModelErrorKind::Missing, dir, why));
         }
         let path = dir.join(HEADS_FILE);
         let blob = HeadsBlob::read(&path)?;
-        let backbone = Backbone::load(&dir.join(BACKBONE_FILE), Some(blob.preprocess.crop))
-            .map_err(|e| ModelError::new(ModelErrorKind::Backbone, &path, e))?;
+        let backbone =
+            Backbone::load_for(&dir.join(BACKBONE_FILE), Some(blob.preprocess.crop), kernel)
+                .map_err(|e| ModelError::new(ModelErrorKind::Backbone, &path, e))?;
         let model = Model::assemble(backbone, blob, &path)?;
         model.self_test().map_err(|why| ModelError::new(ModelErrorKind::SelfTest, &path, why))?;
         Ok(model)
@@ -93,7 +101,8 @@ impl Model {
                 ModelError::new(ModelErrorKind::Backbone, Path::new(BACKBONE_FILE), e)
             })?;
         let alpha = self.parts.alpha;
-        Ok(Scorer { parts: self.parts.clone(), state, scratch: Scratch::default(), alpha })
+        let (scratch, scores) = (Scratch::default(), Scores::default());
+        Ok(Scorer { parts: self.parts.clone(), state, scratch, scores, alpha })
     }
 
     /// The false-alarm rate that the model was packed with.
@@ -122,6 +131,7 @@ pub struct Scorer {
     parts: Arc<Parts>,
     state: State,
     scratch: Scratch,
+    scores: Scores,
     alpha: Alpha,
 }
 
@@ -146,8 +156,11 @@ impl Scorer {
     /// From a decoded picture of any size to a verdict.
     pub fn score(&mut self, picture: &Rgb) -> Result<Verdict, ModelError> {
         let features = self.features(picture)?;
-        let scores = self.energies(&features);
-        Ok(self.verdict(&scores))
+        let mut scores = std::mem::take(&mut self.scores);
+        self.energies(&features, &mut scores);
+        let verdict = self.verdict(&scores);
+        self.scores = scores;
+        Ok(verdict)
     }
 
     /// From a decoded picture to the backbone's features.
@@ -158,9 +171,9 @@ impl Scorer {
         self.state.run(&prepared).map_err(|e: BackboneError| frame(e.to_string()))
     }
 
-    /// From features to energies.
-    pub fn energies(&mut self, features: &Features) -> Scores {
-        self.parts.blob.heads.score(features, &mut self.scratch)
+    /// From features to energies, written into `scores`.
+    pub fn energies(&mut self, features: &Features, scores: &mut Scores) {
+        self.parts.blob.heads.score(features, &mut self.scratch, scores);
     }
 
     /// From energies to a verdict.
@@ -168,13 +181,13 @@ impl Scorer {
         let Parts { blob, calibration, .. } = &*self.parts;
         let p_value = calibration.p_value(scores.energy_q16);
         let share = |head: usize| {
-            let term = blob.heads.composition.terms.iter().position(|t| t.head as usize == head)?;
-            scores.shares.get(term).copied()
+            let term = blob.heads.composition.terms().iter().position(|t| t.head() == head)?;
+            scores.shares_q16.get(term).copied().map(from_q16)
         };
-        let heads = blob.heads.heads.iter().zip(&scores.heads).enumerate();
-        let heads = heads.map(|(i, (head, &energy))| HeadVerdict {
+        let heads = blob.heads.heads.iter().zip(&scores.heads_q32).enumerate();
+        let heads = heads.map(|(i, (head, &energy_q32))| HeadVerdict {
             id: head.id(),
-            energy,
+            energy: from_q32(energy_q32),
             share: share(i),
         });
         let nearest = scores.nearest.map(|c| match blob.class_names.get(c as usize) {
@@ -182,7 +195,7 @@ impl Scorer {
             None => format!("component {c}"),
         });
         Verdict {
-            energy: scores.energy,
+            energy: from_q16(scores.energy_q16),
             energy_q16: scores.energy_q16,
             p_value,
             unusual: p_value <= self.alpha.get(),

@@ -116,13 +116,21 @@ fn same_features(name: &str, expected: &Expected, features: &Features) {
         let have = from_feature(*have);
         assert!((have - want).abs() < step, "{name}: avg of channel {c} is {have}, not {want}");
     }
-    if name == "qdq-softmax" {
-        return; // its output are probabilities
-    }
+    // Real biases are rounded to the grid of the sums. One value that is off by one moves the logits: where
+    // tract runs layers, where a product is quantised before its bias is added, and behind onnxruntime's
+    // QLinearGlobalAveragePool, which rounds ties otherwise.
+    let steps = LEFT_TO_TRACT.contains(&name)
+        || name.contains("matmul")
+        || name.contains("qoperator")
+        || name.contains("resnext");
+    let tolerance = if steps { 0.02 } else { 1e-4 };
     let largest = expected.logits.iter().fold(0f32, |most, l| most.max(l.abs()));
     for (c, (have, want)) in features.logits.iter().zip(&expected.logits).enumerate() {
         let (have, want, largest) = (from_feature(*have), f64::from(*want), f64::from(largest));
-        assert!((have - want).abs() < 0.02 * largest, "{name}: logit {c} is {have}, not {want}");
+        assert!(
+            (have - want).abs() < tolerance * largest,
+            "{name}: logit {c} is {have}, not {want}"
+        );
     }
 }
 

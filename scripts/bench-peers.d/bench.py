@@ -32,9 +32,15 @@ PEERS = [
 
 def parse():
     parser = argparse.ArgumentParser(prog="scripts/bench-peers", description=__doc__)
-    words = lambda text: text.split(",")
+
+    def words(text):
+        return text.split(",")
+
+    def numbers(text):
+        return [int(word) for word in words(text)]
+
     parser.add_argument("--models", type=words, default=list(SIZES), help=f"of {','.join(SIZES)}")
-    parser.add_argument("--threads", type=words, default=["1", "2"])
+    parser.add_argument("--threads", type=numbers, default=[1, 2], help="by default 1,2")
     parser.add_argument("--peers", type=words, default=PEERS, help="of " + ", ".join(PEERS))
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--slice-ms", type=int, default=250, help="time of one peer in one round")
@@ -145,8 +151,8 @@ def compare(args, model, threads):
     finally:
         for process in processes.values():
             process.close()
-    reference = logits.get("onnxruntime float", next(iter(logits.values()), []))
-    rows = [row(peer, rounds, angle(logits[peer], reference)) for peer in rounds]
+    exact = logits.get("onnxruntime float")
+    rows = [row(peer, rounds, angle(logits[peer], exact) if exact else None) for peer in rounds]
     return {"failed": failed, "rows": rows}
 
 
@@ -206,19 +212,21 @@ def heading(args):
     m, versions = about["machine"], ", ".join(f"{k} {v}" for k, v in about["versions"].items())
     print(f"{m['model']}, {m['cores']} cores, {' '.join(m['instructions'])}")
     print(f"{versions}; oddsight as `{args.profile}`, kernel {args.kernel}; int8 files by {args.quantizer}")
-    print(f"medians of {args.rounds} rounds of {args.slice_ms} ms each, all peers in turn; ratio: oddsight's time by")
+    print(
+        f"medians of {args.rounds} rounds of {args.slice_ms} ms each, all peers in turn; ratio: oddsight's time by"
+    )
     print("the peer's within a round, median (least … greatest); angle: between the logits and float ones\n")
     return about
 
 
 def show(model, threads, result):
-    print(f"{model}, {threads} thread{'s' if threads != '1' else ''}")
+    print(f"{model}, {threads} thread{'s' if threads > 1 else ''}")
     for entry in result["rows"]:
-        ratio = entry["ratio"]
-        spread = f"{ratio['median']:7.3f} ({ratio['min']:.3f} … {ratio['max']:.3f})" if ratio else "      –"
-        alone = " (one thread)" if threads != "1" and entry["peer"].startswith("tract") else ""
-        print(f"  {entry['peer'] + alone:30} {entry['median_ms']:9.3f} ms {spread:28}"
-              f" {entry['degrees_from_float']:6.2f}°")
+        ratio, degrees = entry["ratio"], entry["degrees_from_float"]
+        spread = f"{ratio['median']:7.3f} ({ratio['min']:.3f} … {ratio['max']:.3f})" if ratio else ""
+        turned = "" if degrees is None else f"{degrees:6.2f}°"
+        alone = " (one thread)" if threads > 1 and entry["peer"].startswith("tract") else ""
+        print(f"  {entry['peer'] + alone:30} {entry['median_ms']:9.3f} ms {spread:28} {turned}".rstrip())
     for peer, why in result["failed"].items():
         print(f"  {peer:30} left out: {why}")
     print(flush=True)
@@ -232,7 +240,7 @@ def main():
         for threads in args.threads:
             result = compare(args, model, threads)
             show(model, threads, result)
-            results.append({"model": model, "threads": int(threads), **result})
+            results.append({"model": model, "threads": threads, **result})
     if args.json:
         args.json.write_text(json.dumps({**about, "results": results}, indent=1) + "\n")
     if any(SUBJECT in result["failed"] for result in results):

@@ -111,7 +111,9 @@ FAULTS = {
     "scale-zero": Fault("activation scale 0", part(quantize_stem, 1, lambda s: s * 0)),
     "scale-negative": Fault("activation scale below 0", part(quantize_stem, 1, lambda s: -s)),
     "scale-nan": Fault("activation scale NaN", part(quantize_stem, 1, lambda s: s * np.float32("nan"))),
-    "scale-infinite": Fault("activation scale infinity", part(quantize_stem, 1, lambda s: s * np.float32("inf"))),
+    "scale-infinite": Fault(
+        "activation scale infinity", part(quantize_stem, 1, lambda s: s * np.float32("inf"))
+    ),
     "scale-of-three": Fault("an activation with three scales", part(quantize_stem, 1, lambda s: s.repeat(3))),
     "scale-missing": Fault("activation scale absent", lost(quantize_stem, 1)),
     "weight-scale-zero": Fault(

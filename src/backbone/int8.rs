@@ -21,6 +21,8 @@ mod spelling;
 mod step;
 mod threads;
 
+use std::collections::HashMap;
+
 use tract_onnx::tract_core::internal::*;
 
 pub(super) use linear::register;
@@ -29,7 +31,7 @@ pub(super) use rewrite::rewrite;
 pub(super) use spelling::spell_out;
 pub use threads::Threads;
 
-use crate::kernel::Kernel;
+use crate::kernel::{Kernel, Map};
 use step::{Int8Op, Step};
 
 /// What runs one node of a planned network.
@@ -58,15 +60,31 @@ impl NodeListing {
             macs: step.macs(),
         }
     }
+
+    fn features(map: Map, kernel: Kernel) -> NodeListing {
+        NodeListing {
+            name: "logits".into(),
+            op: "Features".into(),
+            kernel: kernel.name().into(),
+            shape: map.channels.to_string(),
+            macs: 0,
+        }
+    }
 }
 
-/// What runs each node of a model that tract runs.
-pub(super) fn listing(model: &TypedModel, kernel: Kernel) -> TractResult<Vec<NodeListing>> {
-    let order = model.eval_order()?;
-    let nodes = order.into_iter().map(|id| model.node(id));
-    Ok(nodes
-        .filter(|node| !node.inputs.is_empty())
-        .map(|node| match node.op_as::<Int8Op>() {
+/// What runs each node of a model that tract runs, and the place of each node in that list.
+pub(super) fn listing(
+    model: &TypedModel,
+    kernel: Kernel,
+) -> TractResult<(Vec<NodeListing>, HashMap<usize, usize>)> {
+    let (mut nodes, mut places) = (Vec::new(), HashMap::new());
+    for id in model.eval_order()? {
+        let node = model.node(id);
+        if node.inputs.is_empty() {
+            continue; // a constant, or the input
+        }
+        places.insert(id, nodes.len());
+        nodes.push(match node.op_as::<Int8Op>() {
             Some(op) => NodeListing::of(&node.name, &op.0, kernel),
             None => NodeListing {
                 name: node.name.clone(),
@@ -75,6 +93,7 @@ pub(super) fn listing(model: &TypedModel, kernel: Kernel) -> TractResult<Vec<Nod
                 shape: format!("{:?}", node.outputs[0].fact.shape),
                 macs: 0,
             },
-        })
-        .collect())
+        });
+    }
+    Ok((nodes, places))
 }

@@ -279,20 +279,16 @@ impl<'a> Walk<'a> {
         let mut looked_at = Vec::new();
         for output in &self.graph.output {
             let mut name = output.name.as_str();
-            // What a quantise/dequantise pair behind the layer makes of its output is the logits.
-            let mut dequantized = None;
             // Each step goes strictly upstream; the bound only stops a cyclic, hostile graph.
             for _ in 0..self.graph.node.len() {
                 let Some(node) = self.producer.get(name) else { break };
                 looked_at.push(format!("{} ({})", label(node), node.op_type));
                 match node.op_type.as_str() {
-                    "Gemm" | "MatMul" => return Ok((dequantized.unwrap_or(name).into(), node)),
-                    "Add" if self.matmul_of(node).is_some() => {
-                        return Ok((dequantized.unwrap_or(name).into(), node));
-                    }
-                    "DequantizeLinear" => dequantized = dequantized.or(Some(name)),
-                    "QuantizeLinear" => {}
-                    "Softmax" | "LogSoftmax" | "Identity" | "Cast" => dequantized = None,
+                    "Gemm" | "MatMul" => return Ok((name.to_string(), node)),
+                    "Add" if self.matmul_of(node).is_some() => return Ok((name.to_string(), node)),
+                    // A grid behind the final layer would clip what is unusual: it is left out.
+                    "Softmax" | "LogSoftmax" | "Identity" | "Cast" | "QuantizeLinear"
+                    | "DequantizeLinear" => {}
                     _ => break,
                 }
                 match node.input.first() {

@@ -101,17 +101,20 @@ fn heads(text: &mut String, blob: &HeadsBlob, bytes: u64) {
         line(text, &format!("  {}", head.id()), &describe(head));
     }
     let composition = &blob.heads.composition;
-    let rule = match composition.rule {
+    let rule = match composition.rule() {
         Rule::Sum => "sum of the standardised energies".to_string(),
         Rule::LogSumExp(beta) => format!("log-sum-exp of the standardised energies, beta {beta}"),
         Rule::Max => "largest standardised energy".into(),
         Rule::Min => "smallest standardised energy".into(),
     };
     line(text, "  composed", &rule);
-    for term in &composition.terms {
-        let id =
-            blob.heads.heads.get(term.head as usize).map_or("?".into(), |h| h.id().to_string());
-        line(text, "", &format!("{id}: mean {:.4}, standard deviation {:.4}", term.mean, term.std));
+    for term in composition.terms() {
+        let id = blob.heads.heads.get(term.head()).map_or("?".into(), |h| h.id().to_string());
+        line(
+            text,
+            "",
+            &format!("{id}: mean {:.4}, standard deviation {:.4}", term.mean(), term.std()),
+        );
     }
     calibration(text, blob);
     let names = match blob.class_names.len() {
@@ -131,10 +134,10 @@ fn describe(head: &Head) -> String {
         Head::GmmStd(gmm) => format!("{} over the map's deviations", describe_gmm(gmm)),
         Head::Knn(knn) => format!(
             "squared distance to neighbour {} of {} stored rows of {}{}",
-            knn.k,
-            knn.rows.len() / (knn.width as usize).max(1),
-            knn.width,
-            if knn.normalize { ", L2-normalised" } else { "" }
+            knn.k(),
+            knn.rows(),
+            knn.width(),
+            if knn.normalises() { ", L2-normalised" } else { "" }
         ),
     }
 }
@@ -142,14 +145,14 @@ fn describe(head: &Head) -> String {
 fn describe_gmm(gmm: &Gmm) -> String {
     format!(
         "{} of {} Gaussians with one covariance of width {}{}{}",
-        match gmm.score {
+        match gmm.score() {
             GmmScore::Mixture => "mixture",
             GmmScore::MinMahalanobis => "smallest Mahalanobis distance",
         },
-        gmm.log_weights.len(),
-        gmm.width,
-        if gmm.normalize { ", L2-normalised" } else { "" },
-        if gmm.ridge > 0.0 { format!(", ridge {:.1e}", gmm.ridge) } else { String::new() }
+        gmm.components(),
+        gmm.width(),
+        if gmm.normalises() { ", L2-normalised" } else { "" },
+        if gmm.ridge() > 0.0 { format!(", ridge {:.1e}", gmm.ridge()) } else { String::new() }
     )
 }
 

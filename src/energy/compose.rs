@@ -1,180 +1,177 @@
-//! From the energies of several heads to one.
-
-use std::fmt;
-use std::str::FromStr;
+//! From the energies of several heads to one, in integers.
 
 use serde::{Deserialize, Serialize};
 
-use super::{EnergyError, EnergyErrorKind};
+use super::exp_log::{exp, log};
+use super::fixed::{BROKEN, HEAD_BITS, Scale, from_q32, q16_of_q32, saturate, to_fixed};
+use super::{EnergyError, EnergyErrorKind, Rule, Scores, Scratch, float};
+
+/// Bits of the largest mean.
+const MEAN_LIMIT: u32 = 63;
 
 /// One term of a composition: the energy of a head, standardised by its values on training rows.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Term {
+    pub(super) head: u32,
+    pub(super) mean_q32: i64,
+    /// 1 / standard deviation
+    pub(super) inverse_std: Scale,
+}
+
+impl Term {
     /// Index into [`Heads::heads`](super::Heads::heads).
-    pub head: u32,
-    /// Mean of the head's energy on training rows.
-    pub mean: f64,
-    /// Unbiased standard deviation of the same; positive.
-    pub std: f64,
-}
-
-/// How standardised terms `v_k` become one energy (HEAT's equation 7). Written `sum`, `lse:BETA`,
-/// `max` or `min`.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub enum Rule {
-    /// `Σ v_k`: not the mean; β = 0.
-    Sum,
-    /// `(1/β) log Σ exp(β v_k)` with a finite β ≠ 0. β > 0 is a soft maximum, β < 0 a soft minimum.
-    LogSumExp(f64),
-    /// `max v_k`: any term can flag a frame; β = +∞.
-    Max,
-    /// `min v_k`: all terms must; β = −∞.
-    Min,
-}
-
-impl fmt::Display for Rule {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Rule::Sum => f.pad("sum"),
-            Rule::LogSumExp(beta) => write!(f, "lse:{beta}"),
-            Rule::Max => f.pad("max"),
-            Rule::Min => f.pad("min"),
-        }
+    pub fn head(&self) -> usize {
+        self.head as usize
     }
-}
 
-impl FromStr for Rule {
-    type Err = EnergyError;
+    /// Mean of the head's energy on training rows.
+    pub fn mean(&self) -> f64 {
+        from_q32(self.mean_q32)
+    }
 
-    fn from_str(text: &str) -> Result<Rule, EnergyError> {
-        let refuse = |why: String| Err(EnergyError::new(EnergyErrorKind::Rule, why));
-        match (text, text.strip_prefix("lse:").map(str::parse::<f64>)) {
-            ("sum", _) => Ok(Rule::Sum),
-            ("max", _) => Ok(Rule::Max),
-            ("min", _) => Ok(Rule::Min),
-            (_, Some(Ok(beta))) if beta.is_finite() && beta != 0.0 => Ok(Rule::LogSumExp(beta)),
-            (_, Some(_)) => refuse(format!(
-                "rule {text:?}: beta must be a finite number other than 0; \
-                 write sum for 0, max for +inf, min for -inf"
-            )),
-            _ => refuse(format!("unknown rule {text:?}: the rules are sum, lse:BETA, max, min")),
-        }
+    /// Standard deviation of the same.
+    pub fn std(&self) -> f64 {
+        1.0 / self.inverse_std.factor()
+    }
+
+    /// The standardised energy, Q31.32, saturated; `None` of a broken frame.
+    fn standardised(&self, energies_q32: &[i64]) -> Option<i64> {
+        let energy = *energies_q32.get(self.head())?;
+        let above = i128::from(energy) - i128::from(self.mean_q32);
+        (energy != BROKEN).then(|| self.inverse_std.apply(above))
     }
 }
 
 /// A rule and the terms that it joins.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Composition {
-    /// The joining function.
-    pub rule: Rule,
-    /// What it joins; heads that no term names are reported and have no influence.
-    pub terms: Vec<Term>,
+    pub(super) rule: Rule,
+    pub(super) terms: Vec<Term>,
 }
 
 impl Composition {
-    /// The composed energy of head energies, and the share of each term in it.
-    ///
-    /// `energies` holds one energy per head. With `v_k = (s_k − mean_k) / std_k`, the shares are `v_k`
-    /// for a sum, `softmax(βv)_k · energy` for `lse`, and all on the (first) extremal term for `max`
-    /// and `min`; they add up to the energy. When a term is not finite, or the result is not, the
-    /// energy is `+∞`, and so are the shares of the terms that are not finite (of the first term when
-    /// all are); the other shares are 0.
-    pub fn compose(&self, energies: &[f64]) -> (f64, Vec<f64>) {
-        let mut shares: Vec<f64> =
-            self.terms.iter().map(|term| term.standardised(energies)).collect();
-        if shares.iter().all(|v| v.is_finite()) {
-            let energy = self.rule.join(&mut shares);
-            if energy.is_finite() {
-                return (energy, shares);
-            }
-        }
-        blame(&mut shares);
-        (f64::INFINITY, shares)
+    /// The joining function.
+    pub fn rule(&self) -> Rule {
+        self.rule
     }
 
-    pub(super) fn check(&self, heads: usize) -> Result<(), EnergyError> {
-        let refuse = |why: String| {
-            let message = format!("composition: {why}: fit the heads again");
-            Err(EnergyError::new(EnergyErrorKind::Composition, message))
+    /// What it joins; heads that no term names are reported and have no influence.
+    pub fn terms(&self) -> &[Term] {
+        &self.terms
+    }
+
+    /// Fills in the composed energy of `scores.heads_q32`, and the share of each term in it.
+    ///
+    /// With `v_k = (s_k − mean_k) / std_k`, the shares are `v_k` for a sum, `softmax(βv)_k · energy`
+    /// for `lse`, and all on the (first) extremal term for `max` and `min`; they add up to the energy
+    /// unless it is saturated. When a term is of a broken head, the energy is `+∞` and so is its
+    /// share; the other shares are 0. Without terms the energy is `+∞`.
+    pub(super) fn compose(&self, scores: &mut Scores, scratch: &mut Scratch) {
+        let Scores { heads_q32, shares_q16: shares, energy_q16, .. } = scores;
+        shares.clear();
+        let standardised = |term: &Term| term.standardised(heads_q32).unwrap_or(BROKEN);
+        shares.extend(self.terms.iter().map(standardised));
+        if shares.is_empty() || shares.contains(&BROKEN) {
+            shares.iter_mut().filter(|share| **share != BROKEN).for_each(|share| *share = 0);
+            *energy_q16 = BROKEN;
+            return;
+        }
+        *energy_q16 = match self.rule {
+            Rule::Sum => {
+                shares.iter_mut().for_each(|share| *share = q16_of_q32(*share));
+                saturate(shares.iter().map(|&share| i128::from(share)).sum())
+            }
+            Rule::LogSumExp(beta) => soft_extremum(beta, shares, &mut scratch.weights),
+            Rule::Max => extremum(shares, |v, best| v > best),
+            Rule::Min => extremum(shares, |v, best| v < best),
         };
+    }
+
+    /// The integer form of a composition. Errors: contents that [`float::Composition`] cannot have,
+    /// or a mean out of range.
+    pub(super) fn fix(
+        composition: &float::Composition,
+        heads: usize,
+    ) -> Result<Composition, EnergyError> {
+        // Terms come last when heads are fitted: until then there are none.
+        if !composition.terms.is_empty() {
+            composition.check(heads)?;
+        }
+        let fix = |term: &float::Term| {
+            let mean_q32 = to_fixed(term.mean, HEAD_BITS, MEAN_LIMIT)?;
+            Some(Term { head: term.head, mean_q32, inverse_std: Scale::of(1.0 / term.std) })
+        };
+        let terms: Option<Vec<Term>> = composition.terms.iter().map(fix).collect();
+        match terms {
+            Some(terms) => Ok(Composition { rule: composition.rule, terms }),
+            None => refuse("a mean is out of range"),
+        }
+    }
+
+    /// Refuses contents that have no meaning for this number of heads.
+    pub(super) fn check(&self, heads: usize) -> Result<(), EnergyError> {
         if self.terms.is_empty() {
-            return refuse("no terms".to_string());
+            return refuse("no terms");
         }
         if let Rule::LogSumExp(beta) = self.rule
             && (!beta.is_finite() || beta == 0.0)
         {
-            return refuse(format!("beta is {beta}"));
+            return refuse(&format!("beta is {beta}"));
         }
         for (i, term) in self.terms.iter().enumerate() {
-            if term.head as usize >= heads {
-                return refuse(format!("term {i} refers to head {} of {heads}", term.head));
+            if term.head() >= heads {
+                return refuse(&format!("term {i} refers to head {} of {heads}", term.head));
             }
             if self.terms[..i].iter().any(|earlier| earlier.head == term.head) {
-                return refuse(format!("head {} is counted twice", term.head));
+                return refuse(&format!("head {} is counted twice", term.head));
             }
-            if !term.mean.is_finite() || !term.std.is_finite() || term.std <= 0.0 {
-                let Term { mean, std, .. } = term;
-                return refuse(format!("term {i} has mean {mean} and standard deviation {std}"));
+            if term.mean_q32 == BROKEN || !term.inverse_std.is_valid() {
+                return refuse(&format!("term {i} has a mean or deviation out of range"));
             }
         }
         Ok(())
     }
 }
 
-impl Term {
-    fn standardised(&self, energies: &[f64]) -> f64 {
-        match energies.get(self.head as usize) {
-            Some(energy) => (energy - self.mean) / self.std,
-            None => f64::NAN,
-        }
-    }
+fn refuse<T>(why: &str) -> Result<T, EnergyError> {
+    let message = format!("composition: {why}: fit the heads again");
+    Err(EnergyError::new(EnergyErrorKind::Composition, message))
 }
 
-impl Rule {
-    /// The energy of finite terms, which become the shares; not finite when it overflows or when
-    /// there are no terms.
-    fn join(self, terms: &mut [f64]) -> f64 {
-        match self {
-            Rule::Sum if terms.is_empty() => f64::INFINITY,
-            Rule::Sum => terms.iter().fold(0.0, |sum, v| sum + v),
-            Rule::LogSumExp(beta) => soft_extremum(beta, terms),
-            Rule::Max => extremum(terms, |v, best| v > best),
-            Rule::Min => extremum(terms, |v, best| v < best),
-        }
-    }
+/// Index of the first term that no other one beats. There is at least one term.
+fn extremal(terms: &[i64], beats: impl Fn(i64, i64) -> bool) -> usize {
+    (0..terms.len()).fold(0, |best, i| if beats(terms[i], terms[best]) { i } else { best })
 }
 
-/// Index of the first term that no other one beats; `None` of no terms.
-fn extremal(terms: &[f64], beats: impl Fn(f64, f64) -> bool) -> Option<usize> {
-    (0..terms.len()).reduce(|best, i| if beats(terms[i], terms[best]) { i } else { best })
-}
-
-fn extremum(terms: &mut [f64], beats: impl Fn(f64, f64) -> bool) -> f64 {
-    let Some(best) = extremal(terms, beats) else { return f64::INFINITY };
-    for (i, v) in terms.iter_mut().enumerate() {
-        if i != best {
-            *v = 0.0;
-        }
-    }
-    terms[best]
-}
-
-fn soft_extremum(beta: f64, terms: &mut [f64]) -> f64 {
-    // With the term that beta favours taken out, every exponent is at most 0: nothing overflows.
-    let favoured = extremal(terms, |v, best| if beta > 0.0 { v > best } else { v < best });
-    let Some(favoured) = favoured.map(|i| terms[i]) else { return f64::INFINITY };
-    terms.iter_mut().for_each(|v| *v = libm::exp(beta * (*v - favoured)));
-    let sum = terms.iter().fold(0.0, |sum, weight| sum + weight);
-    let energy = favoured + libm::log(sum) / beta;
-    terms.iter_mut().for_each(|weight| *weight = *weight / sum * energy);
+/// Turns Q31.32 terms into Q47.16 shares of their extremum.
+fn extremum(terms: &mut [i64], beats: impl Fn(i64, i64) -> bool) -> i64 {
+    let best = extremal(terms, beats);
+    let energy = q16_of_q32(terms[best]);
+    terms.fill(0);
+    terms[best] = energy;
     energy
 }
 
-/// The shares of an energy of `+∞`.
-fn blame(shares: &mut [f64]) {
-    let overflow = shares.iter().all(|v| v.is_finite());
-    for (i, v) in shares.iter_mut().enumerate() {
-        let guilty = if overflow { i == 0 } else { !v.is_finite() };
-        *v = if guilty { f64::INFINITY } else { 0.0 };
-    }
+/// Turns Q31.32 terms into Q47.16 shares of `(1/β) log Σ exp(β v)`. The error is that of the
+/// logarithm over |β|, below `2⁻³¹/|β|`, and the rounding to 2⁻¹⁷.
+fn soft_extremum(beta: f64, terms: &mut [i64], weights: &mut Vec<u64>) -> i64 {
+    let favoured = extremal(terms, |v, best| if beta > 0.0 { v > best } else { v < best });
+    // With the term that beta favours taken out, every exponent is at most 0.
+    let (scale, inverse) = (Scale::of(beta.abs()), Scale::of(1.0 / beta.abs()));
+    weights.clear();
+    weights.extend(terms.iter().map(|&v| {
+        let depth = scale.apply(terms[favoured].abs_diff(v).into());
+        exp(depth.unsigned_abs())
+    }));
+    let sum: u128 = weights.iter().map(|&weight| u128::from(weight)).sum();
+    let above = i128::from(inverse.apply(log(sum).into()));
+    let above = if beta > 0.0 { above } else { -above };
+    let energy = q16_of_q32(saturate(i128::from(terms[favoured]) + above));
+    // A weight is below 2⁵⁷ and the energy below 2⁴⁸: their product is below 2¹⁰⁵.
+    let share = |&weight: &u64| i128::from(weight) * i128::from(energy) / sum as i128;
+    terms.iter_mut().zip(&*weights).for_each(|(term, weight)| *term = share(weight) as i64);
+    // What the divisions leave goes to the largest share, so that the shares add up.
+    let rest = energy - terms.iter().sum::<i64>();
+    terms[favoured] += rest;
+    energy
 }

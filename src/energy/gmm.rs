@@ -1,143 +1,297 @@
-//! A Gaussian mixture with one shared covariance, evaluated in whitened space.
+//! A Gaussian mixture with one shared covariance, in integers.
+//!
+//! The whitened row `w = L⁻¹ z` is a linear layer with a bias: weights are `i32` with a power-of-two
+//! scale per row, products are summed exactly, and only the result is rounded, to 24 fractional bits.
+//! Weights of 16 bits would do for the mixtures of our own networks, but barely, and not for an
+//! ill-conditioned covariance (docs/heads.md has the numbers).
 
 use serde::{Deserialize, Serialize};
 
-use super::row::{argmin, dot, log_sum_exp, project, squared_distance};
-use super::{EnergyError, EnergyErrorKind, HeadId, Scratch};
+use super::exp_log::log_sum_exp;
+use super::fixed::{HEAD_BITS, power_of_two, round_shift, saturate, to_fixed};
+use super::unit::{self, UNIT_BITS};
+use super::{EnergyError, EnergyErrorKind, GmmScore, HeadId, Scratch, float};
+use crate::backbone::FEATURE_BITS;
 
-/// log 2π
-const LOG_2_PI: f64 = 1.837_877_066_409_345_3;
+/// Fractional bits of a whitened row.
+pub(super) const WHITENED_BITS: u32 = 24;
+/// Bits of the largest whitened number: 2²⁸ standard deviations. What is larger is taken for that.
+const WHITENED_LIMIT: u32 = WHITENED_BITS + 28;
+/// Bits of the sum of the sizes of a row's weights. An entry and its centre differ by less than 2³²,
+/// so the whitened row stays below 2⁶³.
+const WEIGHT_LIMIT: u32 = 31;
+/// Largest shift from a row's products to whitened bits.
+const MOST_SHIFT: u8 = 62;
+/// Most features that a row may have: sums of squares stay below 2¹²².
+const MOST_FEATURES: usize = 1 << 16;
+/// Bits of the constants that an energy is made of.
+const CONSTANT_LIMIT: u32 = 62;
+/// Added to a signed entry to make it an unsigned one; see [`dot`].
+const OFFSET: i64 = 1 << 31;
 
-/// Tolerance of the two redundant statements in a stored mixture (weights add up to one, log
-/// determinant fits the whitener); far above rounding, far below any use of them.
-const REDUNDANCY_TOLERANCE: f64 = 1e-6;
-
-/// Which number a mixture gives.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum GmmScore {
-    /// Negative log-likelihood `−log Σ_c π_c N(z; μ_c, Σ)`: HEAT's prior.
-    Mixture,
-    /// `min_c (z−μ_c)ᵀ Σ⁻¹ (z−μ_c)`: the stand-alone score of Lee et al. 2018 and of SSD (Sehwag et
-    /// al. 2021); no ½, no determinant, no weights.
-    MinMahalanobis,
-}
-
-/// A Gaussian mixture over feature rows: K components, one covariance `Σ = L Lᵀ` for all.
-///
-/// With `w = L⁻¹ z` and the stored `L⁻¹ μ_c`, the squared Mahalanobis distance is a Euclidean one,
-/// `m_c = ‖w − L⁻¹μ_c‖²`: one triangular product per frame, whatever K is.
+/// A Gaussian mixture over feature rows; see [`float::Gmm`] for its meaning.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Gmm {
-    /// Whether rows are L2-normalised first.
-    pub normalize: bool,
-    /// Which number [`Gmm::energy`] gives.
-    pub score: GmmScore,
-    /// D, the length of a feature row.
-    pub width: u32,
-    /// Lower triangle of `L⁻¹`, row by row: entry (i, j ≤ i) at `i(i+1)/2 + j`; D(D+1)/2 numbers.
-    pub whitener: Vec<f64>,
-    /// `L⁻¹ μ_c`, K × D, row by row.
-    pub whitened_means: Vec<f64>,
-    /// `log π_c`, K numbers.
-    pub log_weights: Vec<f64>,
-    /// `½ log det Σ = Σ_i log L_ii`.
-    pub half_log_det: f64,
-    /// What was added to the diagonal of the covariance to make it positive definite; 0 as a rule.
-    pub ridge: f64,
+    /// Whether rows are L2-normalised first. An entry has 31 fractional bits then, else 20.
+    pub(super) normalize: bool,
+    pub(super) score: GmmScore,
+    /// D
+    pub(super) width: u32,
+    /// Lower triangle of `L⁻¹`, row by row; `Σ_j |weight_ij| < 2³¹`.
+    pub(super) weights: Vec<i32>,
+    /// `Σ_j weight_ij (centre_j + 2³¹)`, modulo 2⁶⁴, D numbers: `centre` is the mean of the mixture,
+    /// so that the rounding of a weight acts on a difference; 2³¹ undoes the offset of [`dot`].
+    pub(super) biases: Vec<i64>,
+    /// How far a row's products are shifted to have 24 fractional bits, D numbers.
+    pub(super) shifts: Vec<u8>,
+    /// `L⁻¹ (μ_c − centre)`, K × D, row by row, 24 fractional bits.
+    pub(super) means: Vec<i64>,
+    /// `log π_c`, Q31.32, K numbers.
+    pub(super) log_weights_q32: Vec<i64>,
+    /// `(D log 2π)/2 + ½ log det Σ`, Q31.32.
+    pub(super) log_volume_q32: i64,
+    /// What was added to the diagonal of the covariance; for information only.
+    pub(super) ridge: f64,
 }
 
 impl Gmm {
-    /// Energy of one feature row of D finite numbers; see [`GmmScore`]. `+∞` for another width.
-    pub fn energy(&self, features: &[f64], scratch: &mut Scratch) -> f64 {
-        let distances = self.distances(features, scratch);
-        if distances.is_empty() {
-            return f64::INFINITY;
-        }
+    /// D, the length of a feature row.
+    pub fn width(&self) -> usize {
+        self.width as usize
+    }
+
+    /// K, the number of components.
+    pub fn components(&self) -> usize {
+        self.log_weights_q32.len()
+    }
+
+    /// Whether rows are L2-normalised first.
+    pub fn normalises(&self) -> bool {
+        self.normalize
+    }
+
+    /// Which number this head gives.
+    pub fn score(&self) -> GmmScore {
+        self.score
+    }
+
+    /// What was added to the diagonal of the covariance to make it positive definite; 0 as a rule.
+    pub fn ridge(&self) -> f64 {
+        self.ridge
+    }
+
+    /// Energy of one row of D features, signed Q31.32; leaves the squared distances in `scratch`.
+    pub(super) fn energy_q32(&self, row: &[i32], scratch: &mut Scratch) -> i64 {
+        self.measure(row, scratch);
+        let distances = &scratch.distances;
         match self.score {
-            GmmScore::MinMahalanobis => distances.iter().copied().fold(f64::INFINITY, f64::min),
+            GmmScore::MinMahalanobis => {
+                let least = distances.iter().copied().min().unwrap_or(u128::MAX);
+                saturate(
+                    i128::try_from(least >> (2 * WHITENED_BITS - HEAD_BITS)).unwrap_or(i128::MAX),
+                )
+            }
             GmmScore::Mixture => {
-                // −log Σ_c π_c N_c, with log N_c = −(D log 2π + m_c)/2 − half_log_det; the terms
-                // that do not depend on c stay outside of the sum.
-                let weighted = distances.iter().zip(&self.log_weights).map(|(m, w)| w - 0.5 * m);
-                0.5 * LOG_2_PI * f64::from(self.width) + self.half_log_det - log_sum_exp(weighted)
+                // −log Σ_c π_c N_c with log N_c = −m_c/2 − log_volume.
+                let halved = distances
+                    .iter()
+                    .map(|m| saturate((m >> (2 * WHITENED_BITS + 1 - HEAD_BITS)) as i128));
+                let weighted = halved.zip(&self.log_weights_q32);
+                let log_sum =
+                    log_sum_exp(weighted.map(|(half, weight)| weight.saturating_sub(half)));
+                saturate(i128::from(self.log_volume_q32) - i128::from(log_sum))
             }
         }
     }
 
-    /// The component with the smallest Mahalanobis distance; `None` for a row that is not finite or
-    /// has another width.
-    pub fn nearest(&self, features: &[f64], scratch: &mut Scratch) -> Option<u32> {
-        let distances = self.distances(features, scratch);
-        if distances.iter().all(|m| m.is_finite()) { argmin(distances) } else { None }
-    }
-
-    /// Squared Mahalanobis distance `m_c` of one feature row to each component; empty for a row of
-    /// another width.
-    pub fn distances<'s>(&self, features: &[f64], scratch: &'s mut Scratch) -> &'s [f64] {
-        scratch.distances.clear();
-        if features.len() == self.width as usize {
-            project(features, self.normalize, &mut scratch.row);
-            self.whiten(&scratch.row, &mut scratch.whitened);
-            let means = self.whitened_means.chunks_exact(features.len().max(1));
-            scratch.distances.extend(means.map(|mean| squared_distance(&scratch.whitened, mean)));
-        }
-        &scratch.distances
-    }
-
-    /// `out = L⁻¹ row` for a projected row of D numbers.
-    pub fn whiten(&self, row: &[f64], out: &mut Vec<f64>) {
-        out.clear();
-        let mut rest = self.whitener.as_slice();
-        for i in 1..=row.len() {
-            let (weights, next) = rest.split_at(i);
-            out.push(dot(&row[..i], weights));
-            rest = next;
-        }
-    }
-
-    pub(super) fn check(&self, id: HeadId, width: usize) -> Result<(), EnergyError> {
-        let wrong = |kind, what: String| {
-            Err(EnergyError::new(kind, format!("head {id}: {what}: fit the heads again")))
+    /// Squared Mahalanobis distance to each component, 48 fractional bits.
+    fn measure(&self, row: &[i32], scratch: &mut Scratch) {
+        let entries = match self.normalize {
+            true => {
+                unit::normalise(row, &mut scratch.row);
+                &scratch.row[..]
+            }
+            false => row,
         };
-        let (d, k) = (self.width as usize, self.log_weights.len());
+        scratch.offset.clear();
+        scratch.offset.extend(entries.iter().map(|&x| (x as u32) ^ OFFSET as u32));
+        self.whiten(&scratch.offset, &mut scratch.whitened);
+        scratch.distances.clear();
+        scratch.distances.extend(self.means.chunks_exact(self.width().max(1)).map(|mean| {
+            // Both are below 2⁵² in size; their difference below 2⁵³, its square below 2¹⁰⁶.
+            let square = |(w, m): (&i64, &i64)| i128::from(w - m).pow(2) as u128;
+            scratch.whitened.iter().zip(mean).map(square).sum::<u128>()
+        }));
+    }
+
+    /// `out = L⁻¹ (row − centre)` with 24 fractional bits, for a row of offset entries.
+    fn whiten(&self, row: &[u32], out: &mut Vec<i64>) {
+        const LIMIT: i128 = (1 << WHITENED_LIMIT) - 1;
+        out.clear();
+        let (mut rest, mut sum) = (&self.weights[..], 0u64);
+        for (i, (&bias, &shift)) in self.biases.iter().zip(&self.shifts).enumerate() {
+            let (weights, next) = rest.split_at(i + 1);
+            rest = next;
+            sum += u64::from(row[i]);
+            let products = dot(weights, &row[..=i], sum).wrapping_sub(bias);
+            out.push(round_shift(products.into(), shift.into()).clamp(-LIMIT, LIMIT) as i64);
+        }
+    }
+}
+
+/// `Σ weight · entry`, modulo 2⁶⁴, of signed weights and unsigned entries, whose sum is `sum`.
+///
+/// Weights are made unsigned by adding 2³¹, which is taken off again in one multiplication: baseline
+/// x86-64 multiplies unsigned 32-bit numbers to 64-bit ones two at a time, and signed ones one by one.
+fn dot(weights: &[i32], entries: &[u32], sum: u64) -> i64 {
+    let product = |(&weight, &entry)| u64::from((weight as u32) ^ OFFSET as u32) * u64::from(entry);
+    let products = weights.iter().zip(entries).map(product).fold(0, u64::wrapping_add);
+    products.wrapping_sub(sum << 31) as i64
+}
+
+impl Gmm {
+    /// The integer form of a fitted mixture. `head` names it in errors: contents that
+    /// [`float::Gmm`] cannot have, or numbers out of the range of the integers.
+    pub(super) fn fix(gmm: &float::Gmm, head: HeadId) -> Result<Gmm, EnergyError> {
+        gmm.check(head, gmm.width as usize)?;
+        let width = gmm.width as usize;
+        let out_of_range = |what: &str| {
+            let message = format!("head {head}: {what} is out of range: fit other features");
+            EnergyError::new(EnergyErrorKind::Value, message)
+        };
+        if width > MOST_FEATURES {
+            return Err(out_of_range("the number of features"));
+        }
+        let entry_bits = if gmm.normalize { UNIT_BITS } else { FEATURE_BITS };
+        let centre = centre(gmm, entry_bits);
+        let mut layer = Layer::default();
+        let mut centre_whitened = Vec::with_capacity(width);
+        let mut rest = &gmm.whitener[..];
+        for i in 0..width {
+            let (row, next) = rest.split_at(i + 1);
+            rest = next;
+            layer.push(row, &centre, entry_bits).ok_or_else(|| out_of_range("the whitener"))?;
+            let entry = |&c: &i32| f64::from(c) * power_of_two(-(entry_bits as i32));
+            centre_whitened.push(row.iter().zip(&centre).map(|(w, c)| w * entry(c)).sum::<f64>());
+        }
+        let mean = |(i, m): (usize, &f64)| {
+            to_fixed(m - centre_whitened[i % width], WHITENED_BITS, WHITENED_LIMIT)
+        };
+        let means: Option<Vec<i64>> = gmm.whitened_means.iter().enumerate().map(mean).collect();
+        let constant = |x: f64| to_fixed(x, HEAD_BITS, CONSTANT_LIMIT);
+        let log_weights: Option<Vec<i64>> = gmm.log_weights.iter().map(|&w| constant(w)).collect();
+        let log_volume = 0.5 * float::LOG_2_PI * width as f64 + gmm.half_log_det;
+        Ok(Gmm {
+            normalize: gmm.normalize,
+            score: gmm.score,
+            width: gmm.width,
+            weights: layer.weights,
+            biases: layer.biases,
+            shifts: layer.shifts,
+            means: means.ok_or_else(|| out_of_range("a mean"))?,
+            log_weights_q32: log_weights.ok_or_else(|| out_of_range("a weight"))?,
+            log_volume_q32: constant(log_volume).ok_or_else(|| out_of_range("the determinant"))?,
+            ridge: gmm.ridge,
+        })
+    }
+
+    /// Refuses contents that do not belong together; what passes is scored without overflow.
+    pub(super) fn check(&self, head: HeadId, width: usize) -> Result<(), EnergyError> {
+        use EnergyErrorKind::{Shape, Value};
+        let wrong = |kind, what: &str| {
+            let message = format!("head {head}: {what}: fit the heads again");
+            Err(EnergyError::new(kind, message))
+        };
+        let (d, k) = (self.width(), self.components());
         if d == 0 || d != width {
-            let what = format!("fitted for {d} features, the backbone has {width}");
-            return wrong(EnergyErrorKind::Shape, what);
+            return wrong(Shape, &format!("fitted for {d} features, the backbone has {width}"));
         }
-        if k == 0 || u32::try_from(k).is_err() {
-            return wrong(EnergyErrorKind::Shape, format!("{k} components"));
+        if d > MOST_FEATURES || k == 0 {
+            return wrong(Shape, &format!("{k} components of {d} features"));
         }
-        let triangle = d.checked_add(1).and_then(|e| e.checked_mul(d)).map(|twice| twice / 2);
-        let fields = [
-            ("whitener", self.whitener.len(), triangle),
-            ("whitened_means", self.whitened_means.len(), k.checked_mul(d)),
+        let lengths = [
+            ("weights", self.weights.len(), Some(d * (d + 1) / 2)),
+            ("biases", self.biases.len(), Some(d)),
+            ("shifts", self.shifts.len(), Some(d)),
+            ("means", self.means.len(), k.checked_mul(d)),
         ];
-        for (field, length, expected) in fields {
+        for (field, length, expected) in lengths {
             if Some(length) != expected {
                 let what = format!("{field} has {length} numbers, not those of {d} features");
-                return wrong(EnergyErrorKind::Shape, what);
+                return wrong(Shape, &what);
             }
         }
-        let scalars = [self.half_log_det, self.ridge];
-        let lists = [&self.whitener[..], &self.whitened_means, &self.log_weights, &scalars];
-        if !lists.into_iter().flatten().all(|x| x.is_finite()) || self.ridge < 0.0 {
-            return wrong(EnergyErrorKind::Value, "a number is not finite or negative".to_string());
+        let size = |row: &[i32]| row.iter().map(|w| u64::from(w.unsigned_abs())).sum::<u64>();
+        let rows = (0..d).map(|i| &self.weights[i * (i + 1) / 2..][..=i]);
+        if rows.map(size).any(|size| size >= 1 << WEIGHT_LIMIT) {
+            return wrong(Value, "a row of weights is too large");
         }
-        let diagonal = (0..d).map(|i| self.whitener[i * (i + 3) / 2]);
-        if diagonal.clone().any(|x| x <= 0.0) {
-            let what = "whitener has a diagonal entry that is not positive".to_string();
-            return wrong(EnergyErrorKind::Value, what);
+        if self.shifts.iter().any(|&shift| shift > MOST_SHIFT) {
+            return wrong(Value, "a shift is too large");
         }
-        let half_log_det = -diagonal.fold(0.0, |sum, x| sum + libm::log(x));
-        let tolerance = REDUNDANCY_TOLERANCE * half_log_det.abs().max(1.0);
-        if (half_log_det - self.half_log_det).abs() > tolerance {
-            let what =
-                format!("half_log_det is {}, the whitener's is {half_log_det}", self.half_log_det);
-            return wrong(EnergyErrorKind::Value, what);
+        if self.means.iter().any(|m| m.unsigned_abs() >= 1 << WHITENED_LIMIT) {
+            return wrong(Value, "a mean is too large");
         }
-        if log_sum_exp(self.log_weights.iter().copied()).abs() > REDUNDANCY_TOLERANCE {
-            return wrong(EnergyErrorKind::Value, "weights do not add up to one".to_string());
+        let constants = self.log_weights_q32.iter().chain([&self.log_volume_q32]);
+        if constants.into_iter().any(|x| x.unsigned_abs() >= 1 << CONSTANT_LIMIT) {
+            return wrong(Value, "a logarithm is too large");
+        }
+        // 2⁻¹⁶: far above rounding, far below any use of weights.
+        if log_sum_exp(self.log_weights_q32.iter().copied()).unsigned_abs() >= 1 << (HEAD_BITS - 16)
+        {
+            return wrong(Value, "weights do not add up to one");
+        }
+        if !self.ridge.is_finite() || self.ridge < 0.0 {
+            return wrong(Value, "the ridge is not finite or negative");
         }
         Ok(())
+    }
+}
+
+/// The mean of a mixture as a row of entries, from its whitened one by forward substitution. Any
+/// centre is a right one, so a number that does not fit may be anything.
+pub(super) fn centre(gmm: &float::Gmm, entry_bits: u32) -> Vec<i32> {
+    let width = gmm.width as usize;
+    let mut mean = vec![0.0; width];
+    for (component, weight) in gmm.whitened_means.chunks_exact(width).zip(&gmm.log_weights) {
+        mean.iter_mut().zip(component).for_each(|(sum, m)| *sum += libm::exp(*weight) * m);
+    }
+    let mut rest = &gmm.whitener[..];
+    for i in 0..width {
+        let (row, next) = rest.split_at(i + 1);
+        rest = next;
+        let known: f64 = row[..i].iter().zip(&mean).map(|(w, x)| w * x).sum();
+        mean[i] = (mean[i] - known) / row[i];
+    }
+    let scale = power_of_two(entry_bits as i32);
+    mean.iter().map(|x| (x * scale).round_ties_even() as i32).collect()
+}
+
+/// The linear layer of a mixture while it is made.
+#[derive(Default)]
+struct Layer {
+    weights: Vec<i32>,
+    biases: Vec<i64>,
+    shifts: Vec<u8>,
+}
+
+impl Layer {
+    /// Adds a row of `L⁻¹` at the largest scale that keeps the bound on its sum; `None` when it is
+    /// too large at every scale.
+    fn push(&mut self, row: &[f64], centre: &[i32], entry_bits: u32) -> Option<()> {
+        let size: f64 = row.iter().map(|w| w.abs()).sum();
+        // Rounding adds up to ½ per weight.
+        let most = power_of_two(WEIGHT_LIMIT as i32) - row.len() as f64;
+        let excess = WHITENED_BITS as i32 - entry_bits as i32;
+        let fits = |shift: &u8| size * power_of_two(i32::from(*shift) + excess) <= most;
+        let shift = (0..=MOST_SHIFT).rev().find(fits)?;
+        let scale = power_of_two(i32::from(shift) + excess);
+        let weights = row.iter().map(|w| (w * scale).round_ties_even() as i32);
+        let products =
+            weights.clone().zip(centre).map(|(w, &c)| i64::from(w) * (i64::from(c) + OFFSET));
+        self.biases.push(products.fold(0, i64::wrapping_add));
+        self.weights.extend(weights);
+        self.shifts.push(shift);
+        Some(())
     }
 }

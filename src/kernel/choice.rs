@@ -94,6 +94,28 @@ impl Kernel {
         }
     }
 
+    /// Multiply-accumulates that its multiply instructions do in a cycle of a core that begins two of them
+    /// at once (as Zen, recent Intel cores and the Cortex-A76 do; smaller cores begin one): the
+    /// peak that loads, additions and requantisation are measured against. 1 for kernels without such
+    /// instructions.
+    pub fn macs_per_cycle(self) -> f64 {
+        match self.0 {
+            Choice::Reference | Choice::Portable => 1.0,
+            // vpmaddwd: 16 products of 16-bit words.
+            #[cfg(target_arch = "x86_64")]
+            Choice::Avx2 => 32.0,
+            // vpdpbusd on 512 bits: 64 products of bytes.
+            #[cfg(target_arch = "x86_64")]
+            Choice::Avx512Vnni => 128.0,
+            // smull/smlal: 8 products of bytes.
+            #[cfg(any(target_arch = "aarch64", target_arch = "arm"))]
+            Choice::Neon => 16.0,
+            // sdot: 16 products of bytes.
+            #[cfg(target_arch = "aarch64")]
+            Choice::DotProd => 32.0,
+        }
+    }
+
     /// What runs convolutions and products; none for the reference. `extreme` says that some weight
     /// is −128.
     #[cfg_attr(target_arch = "x86_64", allow(unused_variables, reason = "NEON alone asks"))]

@@ -31,10 +31,6 @@ impl KernelError {
         KernelError::new(KernelErrorKind::Shape, message)
     }
 
-    pub(crate) fn scale(message: impl Into<String>) -> KernelError {
-        KernelError::new(KernelErrorKind::Scale, message)
-    }
-
     /// What went wrong, for a program.
     pub fn kind(&self) -> KernelErrorKind {
         self.kind

@@ -7,6 +7,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use super::format_1::HeadsBlob1;
 use super::{ModelError, ModelErrorKind, SelfTest};
 use crate::backbone::{Backbone, Normalise, Taps};
 use crate::energy::Heads;
@@ -16,9 +17,9 @@ const MAGIC: &[u8; 8] = b"ODDSIGHT";
 const HEADER_BYTES: usize = MAGIC.len() + 2 + 4;
 const CRC_BYTES: usize = 4;
 /// The newest format that this program writes; it reads every older one.
-pub const VERSION: u16 = 1;
+pub const VERSION: u16 = 2;
 
-/// The content of `heads.postcard`, format version 1.
+/// The content of `heads.postcard`, format version 2.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct HeadsBlob {
     /// Program and version that wrote it.
@@ -53,14 +54,10 @@ impl HeadsBlob {
 
     /// Unframes the bytes of a heads file; the error is a kind and a reason.
     pub fn from_bytes(bytes: &[u8]) -> Result<HeadsBlob, (ModelErrorKind, String)> {
-        let payload = unframe(bytes)?;
-        let malformed = |why: String| (ModelErrorKind::Malformed, why);
-        let (blob, rest) = postcard::take_from_bytes::<HeadsBlob>(payload)
-            .map_err(|e| malformed(format!("the payload cannot be decoded: {e}")))?;
-        if !rest.is_empty() {
-            return Err(malformed(format!("{} bytes follow the payload's end", rest.len())));
+        match unframe(bytes)? {
+            (1, payload) => decode::<HeadsBlob1>(payload)?.into_blob(),
+            (_, payload) => decode(payload),
         }
-        Ok(blob)
     }
 
     /// The framed bytes.
@@ -94,7 +91,18 @@ impl HeadsBlob {
     }
 }
 
-fn unframe(bytes: &[u8]) -> Result<&[u8], (ModelErrorKind, String)> {
+fn decode<'a, T: Deserialize<'a>>(payload: &'a [u8]) -> Result<T, (ModelErrorKind, String)> {
+    let malformed = |why: String| (ModelErrorKind::Malformed, why);
+    let (content, rest) = postcard::take_from_bytes(payload)
+        .map_err(|e| malformed(format!("the payload cannot be decoded: {e}")))?;
+    if !rest.is_empty() {
+        return Err(malformed(format!("{} bytes follow the payload's end", rest.len())));
+    }
+    Ok(content)
+}
+
+/// The format version and the payload.
+fn unframe(bytes: &[u8]) -> Result<(u16, &[u8]), (ModelErrorKind, String)> {
     if !bytes.starts_with(&MAGIC[..bytes.len().min(MAGIC.len())]) || bytes.is_empty() {
         let why = "not a heads file: it does not start with ODDSIGHT".into();
         return Err((ModelErrorKind::NotHeads, why));
@@ -124,5 +132,5 @@ fn unframe(bytes: &[u8]) -> Result<&[u8], (ModelErrorKind, String)> {
         let why = "its checksum does not fit: a byte was changed; copy it again".into();
         return Err((ModelErrorKind::Altered, why));
     }
-    Ok(&covered[HEADER_BYTES..])
+    Ok((version, &covered[HEADER_BYTES..]))
 }

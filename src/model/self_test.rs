@@ -1,14 +1,15 @@
 //! The self-test: a few seeded frames and the energies that they must give on any machine.
 //!
-//! Two things are checked. From stored features to the energy everything is fixed by IEEE 754 or
-//! integer arithmetic, so the energy must be equal to the last bit. From the seeded frame to the
+//! Two things are checked. From stored features to the energy everything is integer arithmetic, so
+//! the energy must be equal to the last bit. From the seeded frame to the
 //! energy the backbone takes part; a float backbone is planned by tract for the machine at hand, so
 //! that energy may differ by the stored tolerance, which is zero for an integer backbone.
 
 use serde::{Deserialize, Serialize};
 
 use super::{ModelError, Scorer};
-use crate::backbone::{Features, from_feature, to_feature};
+use crate::backbone::Features;
+use crate::energy::Scores;
 use crate::image::Rgb;
 use crate::random::Random;
 
@@ -25,9 +26,8 @@ pub struct SelfTestFrame {
     pub seed: u64,
     /// Width and height of the picture, in pixels.
     pub size: [u32; 2],
-    pub avg: Vec<f32>,
-    pub std: Vec<f32>,
-    pub logits: Vec<f32>,
+    /// What the backbone gave.
+    pub features: Features,
     /// Composed energy, signed Q47.16.
     pub energy_q16: i64,
     /// How far the energy from the picture may be off.
@@ -38,6 +38,12 @@ pub struct SelfTestFrame {
 /// different orders, and energies of frames that are nothing like normal ones magnify it.
 const FLOAT_TOLERANCE: f64 = 1e-3;
 
+/// How far an energy may be off where floats take part.
+pub(super) fn float_tolerance_q16(energy_q16: i64) -> i64 {
+    let size = (energy_q16 as f64).abs().max(65536.0);
+    (size * FLOAT_TOLERANCE) as i64
+}
+
 impl SelfTest {
     /// Records the self-test of a scorer: three frames of sizes that use each resize path.
     pub fn record(scorer: &mut Scorer) -> Result<SelfTest, ModelError> {
@@ -46,21 +52,21 @@ impl SelfTest {
         let mut frames = Vec::new();
         for (seed, size) in (1..).zip(sizes) {
             let features = scorer.features(&picture(seed, size))?;
-            let energy_q16 = scorer.energies(&features).energy_q16;
-            let spread = (energy_q16 as f64).abs().max(65536.0);
-            let [avg, std, logits] = [features.avg, features.std, features.logits]
-                .map(|row| row.into_iter().map(|x| from_feature(x) as f32).collect());
-            let tolerance_q16 = (spread * FLOAT_TOLERANCE) as i64;
-            frames.push(SelfTestFrame { seed, size, avg, std, logits, energy_q16, tolerance_q16 });
+            let energy_q16 = energy_q16(scorer, &features);
+            let tolerance_q16 = match scorer.parts.backbone.is_integer() {
+                true => 0,
+                false => float_tolerance_q16(energy_q16),
+            };
+            frames.push(SelfTestFrame { seed, size, features, energy_q16, tolerance_q16 });
         }
         Ok(SelfTest { frames })
     }
 
     pub(super) fn check(&self, width: usize, classes: usize) -> Result<(), String> {
         let fits = |f: &SelfTestFrame| {
-            f.avg.len() == width
-                && f.std.len() == width
-                && f.logits.len() == classes
+            f.features.avg.len() == width
+                && f.features.std.len() == width
+                && f.features.logits.len() == classes
                 && f.tolerance_q16 >= 0
                 && f.size.iter().all(|side| (1..=16384).contains(side))
         };
@@ -73,10 +79,8 @@ impl SelfTest {
 
     pub(super) fn run(&self, scorer: &mut Scorer) -> Result<(), String> {
         for frame in &self.frames {
-            let [avg, std, logits] = [&frame.avg, &frame.std, &frame.logits]
-                .map(|row| row.iter().map(|&x| to_feature(f64::from(x))).collect());
-            let heads_q16 = scorer.energies(&Features { avg, std, logits }).energy_q16;
-            if heads_q16.abs_diff(frame.energy_q16) > frame.tolerance_q16 as u64 {
+            let heads_q16 = energy_q16(scorer, &frame.features);
+            if heads_q16 != frame.energy_q16 {
                 return Err(format!(
                     "self-test frame {}: the heads give energy {heads_q16}/65536, {} was stored; \
                      this program does not compute what the model was packed with",
@@ -85,7 +89,7 @@ impl SelfTest {
             }
             let picture = picture(frame.seed, frame.size);
             let features = scorer.features(&picture).map_err(|e| e.to_string())?;
-            let energy_q16 = scorer.energies(&features).energy_q16;
+            let energy_q16 = energy_q16(scorer, &features);
             if energy_q16.abs_diff(frame.energy_q16) > frame.tolerance_q16 as u64 {
                 return Err(format!(
                     "self-test frame {}: energy {energy_q16}/65536 differs from the stored {} by \
@@ -96,6 +100,12 @@ impl SelfTest {
         }
         Ok(())
     }
+}
+
+fn energy_q16(scorer: &mut Scorer, features: &Features) -> i64 {
+    let mut scores = Scores::default();
+    scorer.energies(features, &mut scores);
+    scores.energy_q16
 }
 
 /// A seeded picture of coloured blocks under fine noise. Part of the file format: never change it.

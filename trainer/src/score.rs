@@ -2,7 +2,7 @@
 
 use anyhow::{Result, ensure};
 use oddsight::backbone::Features;
-use oddsight::energy::{Heads, Scores, Scratch};
+use oddsight::energy::{BROKEN, Heads, Scores, Scratch};
 use rayon::prelude::*;
 
 use crate::features::FeatureFile;
@@ -39,11 +39,15 @@ fn score(
 ) -> Result<()> {
     let scored: Vec<Scores> = chunk
         .par_iter()
-        .map_init(Scratch::default, |scratch, (_, features)| heads.score(features, scratch))
+        .map_init(Scratch::default, |scratch, (_, features)| {
+            let mut scores = Scores::default();
+            heads.score(features, scratch, &mut scores);
+            scores
+        })
         .collect();
     for ((index, features), scores) in chunk.iter().zip(&scored) {
         ensure!(
-            scores.heads.iter().all(|energy| energy.is_finite()),
+            !scores.heads_q32.contains(&BROKEN),
             "row {index}: an energy is not finite; its features hold NaN or infinity"
         );
         each(features, scores);

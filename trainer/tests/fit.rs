@@ -1,6 +1,7 @@
 //! How fitting behaves on good rows and on bad ones.
 
-use oddsight::energy::{Composition, Gmm, GmmScore, Head, Heads, Rule, Scratch, Term};
+use oddsight::energy::Rule;
+use oddsight::energy::float::{Composition, Gmm, GmmScore, Head, Heads, Scratch, Term};
 use oddsight::random::Random;
 use oddsight_train::fit::{
     Components, EachRow, FitError, FitErrorKind, GmmOptions, KnnOptions, MixtureOptions, Rows,
@@ -37,7 +38,7 @@ fn names(n: usize) -> Vec<String> {
 fn assert_valid(head: Head) {
     let terms = vec![Term { head: 0, mean: 0.0, std: 1.0 }];
     let heads = Heads { heads: vec![head], composition: Composition { rule: Rule::Sum, terms } };
-    assert_eq!(heads.check(3, 10), Ok(()));
+    assert_eq!(heads.fix().unwrap().check(3, 10), Ok(()));
 }
 
 fn mean_energy(gmm: &Gmm, rows: &Table) -> f64 {

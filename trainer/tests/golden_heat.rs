@@ -2,7 +2,8 @@
 
 use nalgebra::DMatrix;
 use oddsight::backbone::{Features, to_feature};
-use oddsight::energy::{Composition, Gmm, GmmScore, Head, Rule, Scratch};
+use oddsight::energy::float::{Composition, Gmm, GmmScore, Head, Scratch};
+use oddsight::energy::{self, Rule, from_q32};
 use oddsight_train::fit::{
     Components, GmmOptions, KnnOptions, MixtureOptions, Moments, Table, fit_gmm, fit_knn,
     fit_mixture,
@@ -42,7 +43,12 @@ fn features(avg: &[f64]) -> Features {
 
 fn energies(head: &Head) -> Vec<f64> {
     let mut scratch = Scratch::default();
-    (0..5).map(|i| head.energy(&features(&query(i)), &mut scratch)).collect()
+    let exact: Vec<f64> = (0..5).map(|i| head.energy(&features(&query(i)), &mut scratch)).collect();
+    // The integer form gives the authors' numbers, too.
+    let (fixed, mut scratch) = (head.fix().unwrap(), energy::Scratch::default());
+    let energy_q32 = |i| fixed.energy_q32(&features(&query(i)), &mut scratch);
+    assert_close(&(0..5).map(energy_q32).map(from_q32).collect::<Vec<_>>(), &exact);
+    exact
 }
 
 fn assert_close(actual: &[f64], expected: &[f64]) {

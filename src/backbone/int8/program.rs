@@ -48,7 +48,7 @@ struct Tap {
 
 enum Logits {
     /// Real results of the final layer, which reads this place.
-    Real(Arc<Step>, Place),
+    Real(String, Arc<Step>, Place),
     Int8(Tap),
 }
 
@@ -89,7 +89,8 @@ impl Program {
         };
         let logits = match real.first() {
             Some((node, step)) => {
-                place(node.inputs[0]).map(|place| Logits::Real(step.clone(), place))
+                let name = node.name.clone();
+                place(node.inputs[0]).map(|place| Logits::Real(name, step.clone(), place))
             }
             None => tap(model.node(logits.node)).map(Logits::Int8),
         };
@@ -111,7 +112,7 @@ impl Program {
             (0..threads.count()).map(|_| Workspace::default()).collect();
         for workspace in &mut workspaces {
             self.steps.iter().for_each(|planned| planned.step.reserve(workspace));
-            if let Logits::Real(step, _) = &self.logits {
+            if let Logits::Real(_, step, _) = &self.logits {
                 step.reserve(workspace);
             }
         }
@@ -128,19 +129,25 @@ impl Program {
         }
     }
 
-    /// Runs a picture of the network's size. After the first frame nothing is allocated.
-    pub fn run(&self, memory: &mut Memory, picture: &Rgb, features: &mut Features) {
-        let threads = memory.threads.clone();
-        threads.install(|| self.run_timed(memory, picture, features, &mut |_| {}));
-    }
-
-    /// Runs every step; `after` is told the index of each when it has run, and at the end the number of steps.
-    fn run_timed(
+    /// Runs a picture of the network's size; after the first frame nothing is allocated. `after` is told
+    /// the place in [`Program::listing`] of each step that has run.
+    pub fn run(
         &self,
         memory: &mut Memory,
         picture: &Rgb,
         features: &mut Features,
-        after: &mut dyn FnMut(usize),
+        after: &mut (dyn FnMut(usize) + Send),
+    ) {
+        let threads = memory.threads.clone();
+        threads.install(|| self.run_steps(memory, picture, features, after));
+    }
+
+    fn run_steps(
+        &self,
+        memory: &mut Memory,
+        picture: &Rgb,
+        features: &mut Features,
+        after: &mut (dyn FnMut(usize) + Send),
     ) {
         let Memory { arena, workspaces, moments, levels, .. } = memory;
         for (i, planned) in self.steps.iter().enumerate() {
@@ -184,7 +191,7 @@ impl Program {
             .std
             .extend(moments.spread().map(|s| to_feature((s as f64 / pairs).sqrt() * scale)));
         match &self.logits {
-            Logits::Real(step, place) => {
+            Logits::Real(_, step, place) => {
                 let logits = &mut features.logits;
                 step.reals(&arena[place.clone()], workspace, |x| logits.push(to_feature(x)));
             }
@@ -196,14 +203,17 @@ impl Program {
         }
     }
 
-    /// What runs each node.
+    /// What runs each node, in order; reading the features comes last.
     pub fn listing(&self) -> Vec<NodeListing> {
-        let real = match &self.logits {
-            Logits::Real(step, _) => Some(("logits", &**step)),
-            Logits::Int8(_) => None,
-        };
-        let steps = self.steps.iter().map(|planned| (&*planned.name, &*planned.step));
-        steps.chain(real).map(|(name, step)| NodeListing::of(name, step, self.kernel)).collect()
+        let steps = self.steps.iter();
+        let mut nodes: Vec<NodeListing> = steps
+            .map(|planned| NodeListing::of(&planned.name, &planned.step, self.kernel))
+            .collect();
+        nodes.push(match &self.logits {
+            Logits::Real(name, step, _) => NodeListing::of(name, step, self.kernel),
+            Logits::Int8(tap) => NodeListing::features(tap.map, self.kernel),
+        });
+        nodes
     }
 
     /// The last feature map that was run.

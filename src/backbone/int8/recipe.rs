@@ -161,9 +161,8 @@ impl Value {
                 target.grid,
             )),
             Recipe::Shift { input, offsets, target } => {
-                let offsets = offsets.iter().map(|offset| offset / target.scale).collect();
-                let multiplier = ratio(*input, *target)?;
-                Step::Shift(Shift::new(input.zero_point, multiplier, offsets, target.grid)?)
+                let quantised = Some((target.grid, target.scale));
+                Step::Shift(Shift { quantised, ..plan_shift(*input, offsets) })
             }
             Recipe::Average { input, target } => {
                 let from = values[input.value].map;
@@ -189,6 +188,12 @@ impl Value {
 pub(super) fn plan_product(kernel: Kernel, layer: &Layer) -> Result<Product, KernelError> {
     let gemm = Gemm::new(kernel, &layer.weights, &layer.bias, layer.input.zero_point)?;
     Ok(Product::new(gemm, (0..layer.bias.len()).map(|c| layer.unit(c)).collect()))
+}
+
+/// A vector and its constants, real results.
+pub(super) fn plan_shift(input: Read, offsets: &[f32]) -> Shift {
+    let Read { scale, zero_point, .. } = input;
+    Shift { zero_point, scale, offsets: offsets.to_vec(), quantised: None }
 }
 
 /// The final layer of a mean.

@@ -432,6 +432,10 @@ impl Recognised {
             (Base::Read(read), None, Meaning::Constant(_) | Meaning::Weights(..)) => {
                 let map = self.values[read.value].map;
                 let offsets = per_channel(b, map.channels).filter(|_| self.is_vector(a))?;
+                let finite = offsets.iter().all(|offset| offset.is_finite());
+                if !finite {
+                    return None;
+                }
                 Some(Base::Shifted(*read, offsets.into()).into())
             }
             (Base::Product(layer), None, Meaning::Constant(_) | Meaning::Weights(..)) => {

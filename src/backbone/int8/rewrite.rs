@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use tract_onnx::tract_core::internal::*;
 
-use super::recipe::{Recipe, plan_product, plan_tail};
+use super::recipe::{Recipe, plan_product, plan_shift, plan_tail};
 use super::recognise::{Base, Meaning, Real, Recognised, real_constant};
 use super::step::{Int8Op, Leave, LeaveTo, Step};
 use crate::kernel::{Kernel, KernelError};
@@ -153,6 +153,11 @@ impl Rewrite<'_> {
             {
                 let step = Step::MeanProduct(plan_tail(self.kernel, tail));
                 self.last(node, step, tail.input.value)?
+            }
+            Some(Meaning::Real(real @ Real { base: Base::Shifted(read, offsets), .. }))
+                if real.is_plain() && node.outputs[0].fact.rank() == 2 =>
+            {
+                self.last(node, Step::Shift(plan_shift(*read, offsets)), read.value)?
             }
             Some(constant @ (Meaning::Constant(_) | Meaning::Weights(..))) => {
                 let tensor = real_constant(constant).context("a constant")?;

@@ -6,8 +6,7 @@ use std::sync::Arc;
 use tract_onnx::tract_core::internal::*;
 
 use crate::kernel::{
-    Add, Conv, Gemm, Grid, Kernel, KernelError, Map, MaxPool, Moments, Multiplier, Scratch,
-    requantise_table,
+    Add, Conv, Gemm, Grid, Kernel, Map, MaxPool, Moments, Multiplier, Scratch, requantise_table,
 };
 
 /// A thread's working memory: what the steps of a network need beside their maps.
@@ -72,27 +71,22 @@ impl Table {
     }
 }
 
-/// A vector plus a constant for each channel: `y = grid.quantise(f32(q − zero_point) · m + offset[c])`.
+/// A vector plus a constant for each channel: `(q − zero_point) · scale + offset[c]`.
 pub(super) struct Shift {
-    zero_point: i8,
-    multiplier: Multiplier,
-    /// In units of the output's scale.
-    offsets: Vec<f32>,
-    grid: Grid,
+    pub zero_point: i8,
+    pub scale: f32,
+    /// Finite.
+    pub offsets: Vec<f32>,
+    /// The grid that it is rounded to, and the scale of that.
+    pub quantised: Option<(Grid, f32)>,
 }
 
 impl Shift {
-    /// Refuses offsets that are no numbers.
-    pub fn new(
-        zero_point: i8,
-        multiplier: Multiplier,
-        offsets: Vec<f32>,
-        grid: Grid,
-    ) -> Result<Shift, KernelError> {
-        match offsets.iter().find(|offset| !offset.is_finite()) {
-            Some(bad) => Err(KernelError::scale(format!("a constant that is added is {bad}"))),
-            None => Ok(Shift { zero_point, multiplier, offsets, grid }),
-        }
+    fn reals(&self, input: &[i8]) -> impl Iterator<Item = f64> {
+        let unit = f64::from(self.scale);
+        input.iter().zip(&self.offsets).map(move |(&q, &offset)| {
+            f64::from(i32::from(q) - i32::from(self.zero_point)) * unit + f64::from(offset)
+        })
     }
 }
 
@@ -206,7 +200,12 @@ impl Step {
 
     /// Whether results are real numbers and not int8.
     pub fn is_real(&self) -> bool {
-        matches!(self, Step::MeanProduct(_) | Step::Product(Product { quantised: None, .. }))
+        match self {
+            Step::MeanProduct(_) => true,
+            Step::Product(product) => product.quantised.is_none(),
+            Step::Shift(shift) => shift.quantised.is_none(),
+            _ => false,
+        }
     }
 
     /// The real results of the final layer, in f64: exact products of integers and scales, or sums whose
@@ -217,6 +216,7 @@ impl Step {
                 product.sums(input, workspace).for_each(|(sum, unit)| take(f64::from(sum) * unit));
             }
             Step::MeanProduct(tail) => tail.rows(input, workspace).for_each(take),
+            Step::Shift(shift) => shift.reals(input).for_each(take),
             _ => {}
         }
     }
@@ -263,9 +263,9 @@ impl Step {
                 }
             }
             Step::Shift(shift) => {
-                for ((out, &q), offset) in output.iter_mut().zip(input).zip(&shift.offsets) {
-                    let q = i32::from(q) - i32::from(shift.zero_point);
-                    *out = shift.grid.quantise(q as f32 * shift.multiplier.get() + offset);
+                let (grid, scale) = shift.quantised.expect("an int8 result");
+                for (out, x) in output.iter_mut().zip(shift.reals(input)) {
+                    *out = grid.quantise((x / f64::from(scale)) as f32);
                 }
             }
             Step::Average(average) => {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, ensure};
 use clap::Args;
 use oddsight::backbone::Features;
-use oddsight::energy::Scratch;
+use oddsight::energy::{Scores, Scratch, from_q16, from_q32};
 use oddsight::model::{CARD_FILE, Model};
 use oddsight::verdict::Alpha;
 use oddsight_train::extract::{Options, extract};
@@ -106,9 +106,10 @@ fn score(model: &Model, name: &str, text: &str, options: Options) -> Result<Set>
         named: Vec::new(),
         labels: None,
     };
-    let mut push = |features: &Features, scores: &oddsight::energy::Scores| {
-        let all = scores.heads.iter().chain([&scores.energy]);
-        set.scored.energies.iter_mut().zip(all).for_each(|(column, energy)| column.push(*energy));
+    let mut push = |features: &Features, scores: &Scores| {
+        let heads = scores.heads_q32.iter().map(|&energy| from_q32(energy));
+        let all = heads.chain([from_q16(scores.energy_q16)]);
+        set.scored.energies.iter_mut().zip(all).for_each(|(column, energy)| column.push(energy));
         set.flagged += u64::from(scores.energy_q16 > threshold_q16);
         set.named.push(argmax(&features.logits));
     };
@@ -120,9 +121,10 @@ fn score(model: &Model, name: &str, text: &str, options: Options) -> Result<Set>
         set.labels = file.labels().cloned();
         return Ok(set);
     }
-    let mut scratch = Scratch::default();
+    let (mut scratch, mut scores) = (Scratch::default(), Scores::default());
     let summary = extract(text, model.backbone(), &input, options, |_, features| {
-        push(features, &heads.score(features, &mut scratch));
+        heads.score(features, &mut scratch, &mut scores);
+        push(features, &scores);
         Ok(())
     })?;
     set.labels = summary.labels.unwrap_or(None);

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, bail, ensure};
 use clap::Args;
 use oddsight::backbone::Backbone;
-use oddsight::energy::{Composition, Head, HeadId, Heads, Rule};
+use oddsight::energy::float::{Composition, Gmm, Head, Heads};
+use oddsight::energy::{HeadId, Rule, from_q32};
 use oddsight::model::{BACKBONE_FILE, HeadsBlob, Model, SelfTest, hex};
 use oddsight::random::Random;
 use oddsight::verdict::{Alpha, Calibration};
@@ -230,7 +231,7 @@ fn fit_heads(args: &FitArgs, file: &FeatureFile, keep: &[bool]) -> Result<Vec<He
         .collect()
 }
 
-fn mixture(args: &FitArgs, rows: &TapRows, file: &FeatureFile) -> Result<oddsight::energy::Gmm> {
+fn mixture(args: &FitArgs, rows: &TapRows, file: &FeatureFile) -> Result<Gmm> {
     if let Some(labels) = file.labels() {
         return Ok(fit_gmm(rows, &labels.classes, &GmmOptions::default())?);
     }
@@ -243,22 +244,25 @@ fn mixture(args: &FitArgs, rows: &TapRows, file: &FeatureFile) -> Result<oddsigh
     Ok(fitted.gmm)
 }
 
-/// Standardises each composed head by its energies on the training rows.
+/// Standardises each composed head by its energies on the training rows, which are those of its
+/// integer form.
 fn compose(
     heads: Vec<Head>,
     rule: Rule,
     composed: &[HeadId],
     file: &FeatureFile,
     keep: &[bool],
-) -> Result<Heads> {
-    let unit = Heads { heads, composition: Composition { rule: Rule::Sum, terms: Vec::new() } };
+) -> Result<oddsight::energy::Heads> {
+    let composition = Composition { rule, terms: Vec::new() };
+    let mut fitted = Heads { heads, composition };
+    let unit = fitted.fix()?;
     let mut moments = vec![Moments::default(); unit.heads.len()];
     visit_scores(file, &unit, keep, |_, scores| {
-        for (moments, energy) in moments.iter_mut().zip(&scores.heads) {
-            moments.push(*energy);
+        for (moments, &energy_q32) in moments.iter_mut().zip(&scores.heads_q32) {
+            moments.push(from_q32(energy_q32));
         }
     })?;
-    let terms = composed
+    fitted.composition.terms = composed
         .iter()
         .map(|id| {
             let index = unit.heads.iter().position(|head| head.id() == *id);
@@ -266,7 +270,7 @@ fn compose(
             moments[index].term(index as u32).with_context(|| format!("head {id}"))
         })
         .collect::<Result<_>>()?;
-    Ok(Heads { heads: unit.heads, composition: Composition { rule, terms } })
+    Ok(fitted.fix()?)
 }
 
 fn with_self_test(path: &Path, backbone: Backbone, blob: HeadsBlob) -> Result<HeadsBlob> {

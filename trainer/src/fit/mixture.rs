@@ -7,7 +7,7 @@
 //! K·D: its scores are `μ_cᵀ S⁻¹ z − ½ μ_cᵀ S⁻¹ μ_c + log π_c`, as in linear discriminant analysis.
 
 use nalgebra::{DMatrix, DMatrixView, DVector};
-use oddsight::energy::{Gmm, GmmScore};
+use oddsight::energy::float::{Gmm, GmmScore};
 use oddsight::random::Random;
 
 use super::class::{GmmOptions, assemble};

@@ -1,0 +1,122 @@
+//! Heads in real numbers (`f64`): what fitting gives, and the oracle that tests hold the integers to.
+//!
+//! A device never evaluates these: [`Heads::fix`] makes the integer form that it does. Format 1 of
+//! `heads.postcard` holds these types, in this order of fields and variants.
+
+mod compose;
+mod gmm;
+mod knn;
+mod logit;
+mod row;
+
+use serde::{Deserialize, Serialize};
+
+pub use compose::{Composition, Term};
+pub(super) use gmm::LOG_2_PI;
+pub use gmm::{Gmm, GmmScore};
+pub use knn::Knn;
+pub use row::project;
+
+use super::{EnergyError, EnergyErrorKind, HeadId};
+use crate::backbone::{Features, from_feature};
+
+/// One energy head. The order of the variants is the file format.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Head {
+    /// Maximum softmax probability (Hendrycks and Gimpel 2017): `−max_c softmax(logits)_c`.
+    Msp,
+    /// Maximum logit (Hendrycks et al. 2022): `−max_c logits_c`.
+    Mls,
+    /// Energy of the logits (Liu et al. 2020) at temperature 1: `−log Σ_c exp(logits_c)`.
+    El,
+    /// Gaussian mixture over `avg`.
+    Gmm(Gmm),
+    /// Gaussian mixture over `std`.
+    GmmStd(Gmm),
+    /// Nearest neighbours over `avg`.
+    Knn(Knn),
+}
+
+/// Buffers that scoring re-uses.
+#[derive(Clone, Debug, Default)]
+pub struct Scratch {
+    /// The feature row as the head sees it.
+    row: Vec<f64>,
+    /// The same row multiplied by a whitener.
+    whitened: Vec<f64>,
+    /// Squared distances to components or to coreset rows.
+    distances: Vec<f64>,
+}
+
+impl Head {
+    /// The name of this head.
+    pub fn id(&self) -> HeadId {
+        match self {
+            Head::Msp => HeadId::Msp,
+            Head::Mls => HeadId::Mls,
+            Head::El => HeadId::El,
+            Head::Gmm(_) => HeadId::Gmm,
+            Head::GmmStd(_) => HeadId::GmmStd,
+            Head::Knn(_) => HeadId::Knn,
+        }
+    }
+
+    /// The energy of one frame: finite, or `+∞` for a broken one or after an overflow.
+    pub fn energy(&self, features: &Features, scratch: &mut Scratch) -> f64 {
+        let row = match self {
+            Head::Msp | Head::Mls | Head::El => &features.logits,
+            Head::Gmm(_) | Head::Knn(_) => &features.avg,
+            Head::GmmStd(_) => &features.std,
+        };
+        let row: Vec<f64> = row.iter().map(|&feature| from_feature(feature)).collect();
+        if row.is_empty() || !row.iter().all(|x| x.is_finite()) {
+            return f64::INFINITY;
+        }
+        let energy = match self {
+            Head::Msp => logit::msp(&row),
+            Head::Mls => logit::mls(&row),
+            Head::El => logit::el(&row),
+            Head::Gmm(gmm) | Head::GmmStd(gmm) => gmm.energy(&row, scratch),
+            Head::Knn(knn) => knn.energy(&row, scratch),
+        };
+        if energy.is_finite() { energy } else { f64::INFINITY }
+    }
+
+    /// The integer form of this head. Errors: contents without a meaning, or out of the range of the
+    /// integers.
+    pub fn fix(&self) -> Result<super::Head, EnergyError> {
+        let id = self.id();
+        Ok(match self {
+            Head::Msp => super::Head::Msp,
+            Head::Mls => super::Head::Mls,
+            Head::El => super::Head::El,
+            Head::Gmm(gmm) => super::Head::Gmm(super::Gmm::fix(gmm, id)?),
+            Head::GmmStd(gmm) => super::Head::GmmStd(super::Gmm::fix(gmm, id)?),
+            Head::Knn(knn) => super::Head::Knn(super::Knn::fix(knn, id)?),
+        })
+    }
+}
+
+/// All heads of a model and the rule that composes them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Heads {
+    /// The heads, each kind at most once.
+    pub heads: Vec<Head>,
+    /// How their energies become one.
+    pub composition: Composition,
+}
+
+impl Heads {
+    /// The integer form, which is the one that scores; see [`Head::fix`].
+    ///
+    /// A composition without terms is let through here, and refused by
+    /// [`Heads::check`](super::Heads::check): its terms are known when the heads have scored.
+    pub fn fix(&self) -> Result<super::Heads, EnergyError> {
+        let heads = self.heads.iter().map(Head::fix).collect::<Result<Vec<_>, _>>()?;
+        let composition = super::Composition::fix(&self.composition, heads.len())?;
+        Ok(super::Heads { heads, composition })
+    }
+}
+
+#[cfg(test)]
+mod tests;
