@@ -4,6 +4,8 @@
 //! machine that fits a model and every device that runs it: a change of one is a change of the product.
 //! `scripts/emulate` runs this file on emulated devices.
 
+use oddsight::backbone::{Backbone, Features, Normalise, Threads};
+use oddsight::energy::{self, Composition, Head, Heads, Rule, Term};
 use oddsight::image::{Preprocess, Resize, Rgb, prepare};
 use oddsight::kernel::{
     Add, Conv, ConvSpec, Gemm, Grid, Kernel, Map, MaxPool, Moments, Multiplier, Residual, Scratch,
@@ -50,6 +52,49 @@ fn an_int8_network_has_one_result_with_every_kernel() {
     // Read by scripts/emulate, which knows what each device must have.
     let names: Vec<_> = kernels.iter().map(|kernel| kernel.name()).collect();
     println!("kernels that agree: {}", names.join(" "));
+}
+
+/// A network of `tests/onnx`, the CRC-32 of the features of a picture, and the picture's energy.
+const MODELS: [(&str, u32, i64); 4] = [
+    ("oddsight-basic", 0x0d3f58dc, 62888),
+    ("oddsight-bottleneck", 0xbf3c72a7, -361072),
+    ("qdq-odd-widths-not-square", 0x74b3e8af, -794813),
+    ("qdq-dilated", 0x2cb9fc5e, -88807),
+];
+
+#[test]
+fn a_frame_has_one_energy_with_every_kernel_and_number_of_threads() {
+    for kernel in Kernel::available() {
+        for threads in [1, 3] {
+            let found = MODELS.map(|(name, ..)| {
+                let features = features(name, kernel, Threads::new(threads).unwrap());
+                let values = [&features.avg, &features.std, &features.logits];
+                let bytes: Vec<u8> =
+                    values.into_iter().flatten().flat_map(|v| v.to_le_bytes()).collect();
+                let scores = heads().score(&features, &mut energy::Scratch::default());
+                (name, crc32fast::hash(&bytes), scores.energy_q16)
+            });
+            assert_eq!(found, MODELS, "{kernel}, {threads} threads");
+        }
+    }
+}
+
+fn features(network: &str, kernel: Kernel, threads: Threads) -> Features {
+    let path = format!("{}/tests/onnx/{network}.onnx", env!("CARGO_MANIFEST_DIR"));
+    let backbone = Backbone::load_for(path.as_ref(), None, kernel).unwrap();
+    assert!(backbone.is_integer(), "{network}");
+    let crop = backbone.crop();
+    let preprocess = Preprocess { resize: Resize::Stretch(crop[0], crop[1]), crop };
+    let picture = prepare(&picture(21, [90, 70]), &preprocess).unwrap();
+    backbone.state_on(&Normalise::CIFAR10, threads).unwrap().run(&picture).unwrap()
+}
+
+/// The heads that need no fitting.
+fn heads() -> Heads {
+    let term = |head, mean, std| Term { head, mean, std };
+    let terms = vec![term(0, -0.5, 0.25), term(1, -1.0, 0.75), term(2, -1.5, 0.5)];
+    let composition = Composition { rule: Rule::Sum, terms };
+    Heads { heads: vec![Head::Msp, Head::Mls, Head::El], composition }
 }
 
 /// A network of seeded layers with the shapes of both ResNet stems, both kinds of block and grouped and
