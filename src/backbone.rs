@@ -73,6 +73,25 @@ pub struct Backbone {
     final_layer: FinalLayer,
 }
 
+/// A decoded ONNX file.
+struct File {
+    proto: ModelProto,
+    digest: [u8; 32],
+}
+
+impl File {
+    fn read(bytes: &[u8], name: &str) -> Result<File, BackboneError> {
+        let refuse = |why| BackboneError::new(BackboneErrorKind::NotOnnx, name, why);
+        if bytes.is_empty() {
+            return Err(refuse("the file is empty".to_string()));
+        }
+        let proto = tract_onnx::onnx()
+            .proto_model_for_read(&mut &*bytes)
+            .map_err(|e| refuse(format!("not an ONNX file: {e:#}")))?;
+        Ok(File { proto, digest: Sha256::digest(bytes).into() })
+    }
+}
+
 /// What runs a network.
 enum Engine {
     /// Int8 steps alone.
@@ -102,9 +121,12 @@ impl Backbone {
         crop: Option<[u32; 2]>,
         kernel: Kernel,
     ) -> Result<Backbone, BackboneError> {
+        let name = path.display().to_string();
         let bytes = std::fs::read(path)
-            .map_err(|e| BackboneError::new(BackboneErrorKind::Read, path.display(), e))?;
-        Backbone::from_bytes_for(&bytes, &path.display().to_string(), crop, kernel)
+            .map_err(|e| BackboneError::new(BackboneErrorKind::Read, &name, e))?;
+        let file = File::read(&bytes, &name)?;
+        drop(bytes);
+        Backbone::of(file, &name, crop, kernel)
     }
 
     /// Loads an ONNX file's bytes; `name` stands for the file in errors.
@@ -113,24 +135,17 @@ impl Backbone {
         name: &str,
         crop: Option<[u32; 2]>,
     ) -> Result<Backbone, BackboneError> {
-        Backbone::from_bytes_for(bytes, name, crop, Kernel::detect())
+        Backbone::of(File::read(bytes, name)?, name, crop, Kernel::detect())
     }
 
-    /// As [`Backbone::from_bytes`], for a given kernel.
-    pub fn from_bytes_for(
-        bytes: &[u8],
+    fn of(
+        file: File,
         name: &str,
         crop: Option<[u32; 2]>,
         kernel: Kernel,
     ) -> Result<Backbone, BackboneError> {
         let refuse = |kind, why: String| BackboneError::new(kind, name, why);
-        if bytes.is_empty() {
-            return Err(refuse(BackboneErrorKind::NotOnnx, "the file is empty".into()));
-        }
-        let onnx = tract_onnx::onnx();
-        let mut proto: ModelProto = onnx
-            .proto_model_for_read(&mut &bytes[..])
-            .map_err(|e| refuse(BackboneErrorKind::NotOnnx, format!("not an ONNX file: {e:#}")))?;
+        let File { mut proto, digest } = file;
         int8::spell_out(&mut proto)
             .map_err(|e| refuse(BackboneErrorKind::Graph, format!("{e:#}")))?;
         let (taps, final_layer) = taps::find(&proto).map_err(|(kind, why)| refuse(kind, why))?;
@@ -161,7 +176,6 @@ impl Backbone {
             return Err(refuse(BackboneErrorKind::Taps, why));
         }
         taps.check_pool(map).map_err(|why| refuse(BackboneErrorKind::Taps, why))?;
-        let digest = Sha256::digest(bytes).into();
         Ok(Backbone { engine, nodes, digest, exported_for, crop, map, taps, final_layer })
     }
 

@@ -1,5 +1,12 @@
 //! The commands of the device program.
 
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+use clap::Args;
+use oddsight::backbone::Threads;
+use oddsight::kernel::Kernel;
+use oddsight::model::{Model, ModelError};
 use oddsight::verdict::Verdict;
 use serde_json::{Map, Value, json};
 
@@ -11,6 +18,32 @@ pub mod inspect;
 pub mod run;
 pub mod score;
 mod timing;
+
+/// What computes a frame; results do not depend on it.
+#[derive(Args)]
+pub struct EngineArgs {
+    /// Threads that compute one frame.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
+    threads: u16,
+    /// Int8 kernel; by default the fastest of this machine.
+    #[arg(long, value_name = "NAME")]
+    kernel: Option<Kernel>,
+}
+
+impl EngineArgs {
+    fn kernel(&self) -> Kernel {
+        self.kernel.unwrap_or_else(Kernel::detect)
+    }
+
+    fn open(&self, dir: &Path) -> Result<Model, ModelError> {
+        Model::open_for(dir, self.kernel())
+    }
+
+    fn threads(&self) -> Result<Threads> {
+        let count = self.threads;
+        Threads::new(count.into()).with_context(|| format!("{count} threads cannot be started"))
+    }
+}
 
 /// A verdict as one JSON object; `name` is the picture's.
 fn verdict_json(name: &str, verdict: &Verdict) -> Map<String, Value> {

@@ -8,7 +8,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::backbone::{Backbone, BackboneError, Features, State};
+use crate::backbone::{Backbone, BackboneError, Features, State, Threads};
 use crate::energy::{Scores, Scratch, from_q16, from_q32};
 use crate::image::{self, ImageError, Rgb};
 use crate::kernel::Kernel;
@@ -96,8 +96,13 @@ impl Model {
 
     /// A scorer with a state of its own; keep one per thread.
     pub fn scorer(&self) -> Result<Scorer, ModelError> {
+        self.scorer_on(Threads::ONE)
+    }
+
+    /// A scorer whose frames are each computed by `threads`.
+    pub fn scorer_on(&self, threads: Threads) -> Result<Scorer, ModelError> {
         let state =
-            self.parts.backbone.state(&self.blob().normalise).map_err(|e| {
+            self.parts.backbone.state_on(&self.blob().normalise, threads).map_err(|e| {
                 ModelError::new(ModelErrorKind::Backbone, Path::new(BACKBONE_FILE), e)
             })?;
         let alpha = self.parts.alpha;

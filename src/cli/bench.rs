@@ -7,7 +7,7 @@ use std::time::Instant;
 use allocation_counter::AllocationInfo;
 use anyhow::Result;
 use clap::Args;
-use oddsight::backbone::{Features, Threads};
+use oddsight::backbone::Features;
 use oddsight::energy::Scores;
 use oddsight::image::{Rgb, prepare};
 use oddsight::kernel::Kernel;
@@ -15,8 +15,8 @@ use oddsight::model::{Model, Scorer, self_test};
 use serde::Serialize;
 use serde_json::json;
 
-use super::clock;
 use super::timing::{Series, median, quantile};
+use super::{EngineArgs, clock};
 
 /// Arguments of `oddsight bench`.
 #[derive(Args)]
@@ -24,12 +24,8 @@ pub struct BenchArgs {
     /// The model directory.
     #[arg(long, value_name = "DIR")]
     model: PathBuf,
-    /// Threads that compute one frame.
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    threads: usize,
-    /// The int8 kernel [default: the fastest of this machine].
-    #[arg(long, value_name = "NAME")]
-    kernel: Option<Kernel>,
+    #[command(flatten)]
+    engine: EngineArgs,
     /// Frames that are timed.
     #[arg(long, value_name = "N", default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..))]
     frames: u32,
@@ -68,8 +64,8 @@ const STAGES: [&str; 4] = ["image", "backbone", "energy", "verdict"];
 
 /// Times whole frames, stage by stage.
 pub fn run(args: &BenchArgs) -> Result<()> {
-    let kernel = args.kernel.unwrap_or_else(Kernel::detect);
-    let model = Model::open_for(&args.model, kernel)?;
+    let kernel = args.engine.kernel();
+    let model = args.engine.open(&args.model)?;
     let mut frame = Frame::new(&model, args)?;
     for i in 0..3 {
         frame.run(i, &mut |_, work| work())?;
@@ -91,7 +87,7 @@ pub fn run(args: &BenchArgs) -> Result<()> {
     let total_us: f64 = medians.iter().sum();
     let rows = STAGES.iter().enumerate().map(|(stage, name)| {
         let gmac_per_s = (stage == 1 && macs > 0).then(|| macs as f64 / medians[stage] / 1e3);
-        let peak = kernel.macs_per_cycle() * hertz / 1e9 * args.threads.max(1) as f64;
+        let peak = kernel.macs_per_cycle() * hertz / 1e9 * f64::from(args.engine.threads);
         Row {
             stage: name,
             median_us: medians[stage],
@@ -118,7 +114,7 @@ struct Frame<'m> {
 
 impl<'m> Frame<'m> {
     fn new(model: &'m Model, args: &BenchArgs) -> Result<Frame<'m>> {
-        let threads = Threads::new(args.threads)?;
+        let threads = args.engine.threads()?;
         Ok(Frame {
             model,
             scorer: model.scorer()?,
@@ -157,7 +153,7 @@ fn print(
         let report = json!({
             "arch": std::env::consts::ARCH,
             "kernel": kernel.name(),
-            "threads": args.threads,
+            "threads": args.engine.threads,
             "frames": args.frames,
             "clock_ghz": hertz / 1e9,
             "macs": macs,
@@ -172,7 +168,7 @@ fn print(
         out,
         "{} frames of {width}x{height}, kernel {kernel}, {} thread(s), {:.2} GHz, {:.1} MMAC a frame\n",
         args.frames,
-        args.threads.max(1),
+        args.engine.threads,
         hertz / 1e9,
         macs as f64 / 1e6
     )?;

@@ -6,11 +6,12 @@ use std::time::Instant;
 
 use anyhow::Result;
 use clap::Args;
-use oddsight::backbone::{Features, NodeListing, Threads};
+use oddsight::backbone::{Features, NodeListing};
 use oddsight::kernel::Kernel;
 use oddsight::model::{Model, self_test};
 use serde_json::json;
 
+use super::EngineArgs;
 use super::timing::{Series, median};
 
 /// Arguments of `oddsight doctor`.
@@ -19,12 +20,8 @@ pub struct DoctorArgs {
     /// The model directory.
     #[arg(long, value_name = "DIR")]
     model: PathBuf,
-    /// The int8 kernel [default: the fastest of this machine].
-    #[arg(long, value_name = "NAME")]
-    kernel: Option<Kernel>,
-    /// Threads that compute one frame.
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    threads: usize,
+    #[command(flatten)]
+    engine: EngineArgs,
     /// Frames that are timed.
     #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
     frames: u32,
@@ -35,8 +32,8 @@ pub struct DoctorArgs {
 
 /// Opens the model with all its checks, times its nodes and lists them.
 pub fn run(args: &DoctorArgs) -> Result<()> {
-    let kernel = args.kernel.unwrap_or_else(Kernel::detect);
-    let model = Model::open_for(&args.model, kernel)?;
+    let kernel = args.engine.kernel();
+    let model = args.engine.open(&args.model)?;
     let nodes = model.backbone().nodes();
     let times_ms = time_nodes(&model, args, nodes.len())?;
     let kernels: Vec<&str> = Kernel::available().iter().map(|kernel| kernel.name()).collect();
@@ -53,7 +50,7 @@ pub fn run(args: &DoctorArgs) -> Result<()> {
             "arch": std::env::consts::ARCH,
             "kernels": kernels,
             "kernel": kernel.name(),
-            "threads": args.threads,
+            "threads": args.engine.threads,
             "integer": model.backbone().is_integer(),
             "int8_nodes": int8,
             "backbone_ms": total_ms,
@@ -68,8 +65,11 @@ pub fn run(args: &DoctorArgs) -> Result<()> {
         true => format!("int8 from the picture to the features, kernel {kernel}"),
         false => format!("{int8} of {} nodes on int8 kernels, the rest through tract", nodes.len()),
     };
-    let threads =
-        if args.threads > 1 { format!(" on {} threads", args.threads) } else { String::new() };
+    let threads = if args.engine.threads > 1 {
+        format!(" on {} threads", args.engine.threads)
+    } else {
+        String::new()
+    };
     writeln!(out, "network  {how}; {total_ms:.3} ms a frame{threads}\n")?;
     table(&mut out, nodes, &times_ms, total_ms)?;
     Ok(())
@@ -78,7 +78,7 @@ pub fn run(args: &DoctorArgs) -> Result<()> {
 /// Median milliseconds of each node.
 fn time_nodes(model: &Model, args: &DoctorArgs, nodes: usize) -> Result<Vec<f64>> {
     let normalise = &model.blob().normalise;
-    let mut state = model.backbone().state_on(normalise, Threads::new(args.threads)?)?;
+    let mut state = model.backbone().state_on(normalise, args.engine.threads()?)?;
     let pictures: Vec<_> =
         (1..=4).map(|seed| self_test::picture(seed, model.backbone().crop())).collect();
     let mut features = Features::default();

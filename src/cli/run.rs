@@ -10,9 +10,10 @@ use clap::Args;
 use oddsight::camera::stored::{Stored, StoredCamera};
 use oddsight::camera::synth::{SynthCamera, SynthSpec};
 use oddsight::camera::{CameraError, CameraErrorKind, FrameSource};
-use oddsight::model::Model;
 use oddsight::verdict::Alpha;
 use serde_json::{Value, json};
+
+use super::EngineArgs;
 
 /// Arguments of `oddsight run`.
 #[derive(Args)]
@@ -29,6 +30,8 @@ pub struct RunArgs {
     /// Stop at the source's end; without this it starts over.
     #[arg(long)]
     once: bool,
+    #[command(flatten)]
+    engine: EngineArgs,
 }
 
 /// A parsed `--source`.
@@ -68,8 +71,8 @@ impl SourceUri {
 /// Scores the source's frames until it ends, or for ever.
 pub fn run(args: &RunArgs) -> Result<ExitCode> {
     let mut camera = args.source.open()?;
-    let model = Model::open(&args.model)?;
-    let mut scorer = model.scorer()?;
+    let model = args.engine.open(&args.model)?;
+    let mut scorer = model.scorer_on(args.engine.threads()?)?;
     if let Some(alpha) = args.alpha {
         scorer.set_alpha(alpha)?;
     }

@@ -9,9 +9,11 @@ use clap::Args;
 use oddsight::camera::stored::Stored;
 use oddsight::camera::{CameraErrorKind, Frame, FrameSource as _};
 use oddsight::image;
-use oddsight::model::{Model, Scorer};
+use oddsight::model::Scorer;
 use oddsight::verdict::{Alpha, Verdict};
 use serde_json::Value;
+
+use super::EngineArgs;
 
 /// Arguments of `oddsight score`.
 #[derive(Args)]
@@ -25,6 +27,8 @@ pub struct ScoreArgs {
     /// One JSON object per line.
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    engine: EngineArgs,
     /// JPEG or PNG pictures, folders of them, or tar archives of them.
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
@@ -32,8 +36,8 @@ pub struct ScoreArgs {
 
 /// Scores all pictures; fails when some could not be read.
 pub fn run(args: &ScoreArgs) -> Result<ExitCode> {
-    let model = Model::open(&args.model)?;
-    let mut scorer = model.scorer()?;
+    let model = args.engine.open(&args.model)?;
+    let mut scorer = model.scorer_on(args.engine.threads()?)?;
     if let Some(alpha) = args.alpha {
         scorer.set_alpha(alpha)?;
     }

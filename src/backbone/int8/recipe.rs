@@ -66,14 +66,58 @@ pub(super) struct Joined {
 #[derive(Clone, Debug)]
 pub(super) struct Layer {
     pub input: Read,
-    /// `[out][in / groups][height][width]`, or `[out][in]` for a product; symmetric.
-    pub weights: Vec<i8>,
-    /// One, or one per output channel.
-    pub weight_scales: Arc<[f32]>,
+    pub weights: Weights,
     /// One per output channel, in units of `s_input · s_weight[c]`.
     pub bias: Vec<i32>,
     pub window: Window,
     pub groups: usize,
+}
+
+/// Symmetric int8 weights, `[out][in / groups][height][width]`, or `[out][in]` for a product.
+///
+/// They stay in the graph's tensor until they are packed: a second copy of all weights would double the
+/// memory that loading takes.
+#[derive(Clone, Debug)]
+pub(super) struct Weights {
+    q: Arc<Tensor>,
+    grids: Grids,
+}
+
+impl Weights {
+    /// Weights with one scale, or one per output channel (axis 0), that fit `i8` without their zero
+    /// points; nothing when they are not such.
+    pub fn new(q: &Arc<Tensor>, grids: &Grids) -> Option<Weights> {
+        let along_channels = grids.scales.len() == 1 || grids.axis == 0;
+        let weights = Weights { q: q.clone(), grids: grids.clone() };
+        (along_channels && weights.values()?.all(|w| w.is_some())).then_some(weights)
+    }
+
+    /// Output channels.
+    pub fn channels(&self) -> usize {
+        self.q.shape()[0]
+    }
+
+    fn scale(&self, channel: usize) -> f32 {
+        self.grids.scales[if self.grids.scales.len() == 1 { 0 } else { channel }]
+    }
+
+    /// `q − zero_point` of each, where it fits.
+    fn values(&self) -> Option<impl Iterator<Item = Option<i8>>> {
+        let zero = self.grids.indexer(self.q.shape());
+        let symmetric =
+            move |i: usize, q: i32| i8::try_from(q - self.grids.zero_points[zero(i)]).ok();
+        let bytes: &[u8] = match self.q.datum_type() {
+            DatumType::I8 | DatumType::U8 => self.q.as_bytes(),
+            _ => return None,
+        };
+        let signed = self.q.datum_type() == DatumType::I8;
+        let q = bytes.iter().map(move |&q| if signed { i32::from(q as i8) } else { i32::from(q) });
+        Some(q.enumerate().map(move |(i, q)| symmetric(i, q)))
+    }
+
+    fn to_vec(&self) -> Vec<i8> {
+        self.values().into_iter().flatten().flatten().collect()
+    }
 }
 
 /// A final layer that multiplies the mean of a map, which the graph does not quantise, by a constant
@@ -90,24 +134,12 @@ pub(super) struct FloatTail {
 impl Layer {
     /// `s_input · s_weight[c]`.
     pub fn unit(&self, channel: usize) -> f64 {
-        let scale = self.weight_scales[if self.weight_scales.len() == 1 { 0 } else { channel }];
-        f64::from(self.input.scale) * f64::from(scale)
+        f64::from(self.input.scale) * f64::from(self.weights.scale(channel))
     }
 
     fn multipliers(&self, scale: f32) -> Result<Vec<Multiplier>, KernelError> {
         (0..self.bias.len()).map(|c| Multiplier::new(self.unit(c) / f64::from(scale))).collect()
     }
-}
-
-/// Symmetric int8 weights: `q − zero_point`, when all of them fit.
-pub(super) fn symmetric(q: &Tensor, grids: &Grids) -> Option<Vec<i8>> {
-    let q = q.cast_to::<i32>().ok()?;
-    let q = q.to_plain_array_view::<i32>().ok()?;
-    let zero_of = grids.indexer(q.shape());
-    q.iter()
-        .enumerate()
-        .map(|(i, q)| i8::try_from(q - grids.zero_points[zero_of(i)]).ok())
-        .collect()
 }
 
 fn ratio(read: Read, target: Target) -> Result<Multiplier, KernelError> {
@@ -186,7 +218,7 @@ impl Value {
 
 /// The matrix product of a layer, real results.
 pub(super) fn plan_product(kernel: Kernel, layer: &Layer) -> Result<Product, KernelError> {
-    let gemm = Gemm::new(kernel, &layer.weights, &layer.bias, layer.input.zero_point)?;
+    let gemm = Gemm::new(kernel, &layer.weights.to_vec(), &layer.bias, layer.input.zero_point)?;
     Ok(Product::new(gemm, (0..layer.bias.len()).map(|c| layer.unit(c)).collect()))
 }
 
@@ -238,7 +270,7 @@ fn plan_conv(
             window: layer.window,
             groups: layer.groups,
             out_channels: layer.bias.len(),
-            weights: &layer.weights,
+            weights: &layer.weights.to_vec(),
             bias: &layer.bias,
             multipliers: &layer.multipliers(scale)?,
             residual,

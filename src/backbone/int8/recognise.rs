@@ -12,7 +12,7 @@ use tract_onnx::tract_core::ops::cnn;
 use tract_onnx::tract_core::ops::nn::DataFormat;
 
 use super::linear::{Dequantize, Grids, Quantize};
-use super::recipe::{FloatTail, Joined, Layer, Read, Recipe, Target, Value, symmetric};
+use super::recipe::{FloatTail, Joined, Layer, Read, Recipe, Target, Value, Weights};
 use crate::kernel::{Grid, Map, Moments, Window};
 
 /// What a tensor of the graph is.
@@ -309,28 +309,22 @@ impl Recognised {
             return None;
         }
         let window = window_of(&op.pool_spec, from)?;
-        let layer = self.layer(read, (q, grids), bias, window, op.group)?;
+        let layer = self.layer(read, Weights::new(q, grids)?, bias, window, op.group)?;
         let [height, width] = window.output(from).ok()?;
         let channels = layer.bias.len();
         Some(Base::Conv(Arc::new(layer), Map { height, width, channels }).into())
     }
 
-    /// A layer whose weights have one scale, or one per output channel (axis 0).
     fn layer(
         &self,
         input: Read,
-        (q, grids): (&Tensor, &Grids),
+        weights: Weights,
         bias: &Meaning,
         window: Window,
         groups: usize,
     ) -> Option<Layer> {
-        let channels = q.shape()[0];
-        if grids.scales.len() != 1 && grids.axis != 0 {
-            return None;
-        }
-        let weights = symmetric(q, grids)?;
-        let weight_scales = grids.scales.clone();
-        let mut layer = Layer { input, weights, weight_scales, bias: vec![], window, groups };
+        let channels = weights.channels();
+        let mut layer = Layer { input, weights, bias: vec![], window, groups };
         layer.bias = bias_of(bias, channels, &layer)?;
         Some(layer)
     }
@@ -485,7 +479,7 @@ impl Recognised {
         }
         let window = Window::square(1, 1, 0);
         let zero = Meaning::Constant(tensor0(0f32).into_arc_tensor());
-        let layer = self.layer(read, (q, grids), &zero, window, 1)?;
+        let layer = self.layer(read, Weights::new(q, grids)?, &zero, window, 1)?;
         Some(Base::Product(Arc::new(layer)).into())
     }
 }
