@@ -30,10 +30,9 @@ pub fn heads() -> Heads {
     }
 }
 
-/// One head of every kind, with numbers made up for the tiny network's features.
+/// One head of every kind, with numbers made up for small features of this width.
 #[allow(dead_code, reason = "not every test that includes this file scores every head")]
-pub fn every_head() -> Heads {
-    let width = tiny::WIDTH;
+pub fn every_head(width: usize) -> Heads {
     let number = |i: usize| ((i * 37 % 19) as f64 - 9.0) / 32.0;
     let mixture = |score| Gmm {
         normalize: score == GmmScore::Mixture,
