@@ -14,14 +14,15 @@ use oddsight::kernel::{
 use oddsight::model::self_test::picture;
 use oddsight::random::Random;
 
-#[allow(dead_code, reason = "its heads alone are used here")]
 #[path = "support/directory.rs"]
 mod directory;
 #[path = "support/tiny.rs"]
 mod tiny;
 
 /// Seed and size of a picture, how it is prepared, and the CRC-32 of the prepared pixels.
-const PREPARED: [(u64, [u32; 2], Resize, [u32; 2], u32); 6] = [
+type Prepared = (u64, [u32; 2], Resize, [u32; 2], u32);
+
+const PREPARED: [Prepared; 6] = [
     (1, [32, 32], Resize::Shorter(32), [32, 32], 0xf36f6bc8),
     (2, [640, 480], Resize::Shorter(256), [224, 224], 0xc8e183e8),
     (3, [123, 457], Resize::Shorter(40), [32, 32], 0xf8b5a9d7),
