@@ -124,7 +124,7 @@ fn a_self_test_that_differs_is_refused() {
 fn golden_heads_files_are_read() {
     for (file, heads) in [
         ("tests/data/heads-v1.postcard", directory::heads()),
-        ("tests/data/heads-v2.postcard", directory::every_head()),
+        ("tests/data/heads-v2.postcard", directory::every_head(tiny::WIDTH)),
     ] {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
         let golden = HeadsBlob::read(&path).unwrap();
