@@ -10,6 +10,7 @@ use std::panic::{self, AssertUnwindSafe};
 use std::path::Path;
 use std::sync::Arc;
 
+use prost::Message as _;
 use sha2::{Digest, Sha256};
 use tract_core::plan::{SimplePlan, SimpleState};
 use tract_onnx::pb::ModelProto;
@@ -85,9 +86,9 @@ impl File {
         if bytes.is_empty() {
             return Err(refuse("the file is empty".to_string()));
         }
-        let proto = tract_onnx::onnx()
-            .proto_model_for_read(&mut &*bytes)
-            .map_err(|e| refuse(format!("not an ONNX file: {e:#}")))?;
+        // tract's own reader would hold the bytes a second time.
+        let proto = ModelProto::decode(bytes)
+            .map_err(|e| refuse(format!("not an ONNX file: {e}")))?;
         Ok(File { proto, digest: Sha256::digest(bytes).into() })
     }
 }

@@ -51,6 +51,7 @@ pub use conv::{Conv, ConvSpec};
 pub use elementwise::{Add, requantise_table};
 pub use error::{KernelError, KernelErrorKind};
 pub use gemm::Gemm;
+pub(crate) use pack::check_sums;
 pub use pool::{MaxPool, Moments};
 pub use quantise::{Grid, Multiplier, Residual};
 pub use window::{Map, Window};

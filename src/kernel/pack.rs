@@ -30,7 +30,7 @@ pub(super) fn fold_bias(weights: &[i8], bias: &[i32], zero_point: i32) -> Vec<i3
 }
 
 /// Refuses weights (of one output channel after the other) whose sums could leave 32 bits for some input.
-pub(super) fn check_sums(
+pub(crate) fn check_sums(
     weights: &[i8],
     bias: &[i32],
     input_zero_point: i8,

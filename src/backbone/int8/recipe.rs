@@ -8,7 +8,7 @@ use super::linear::Grids;
 use super::step::{Average, Enter, MeanProduct, Product, Shift, Step, Table};
 use crate::kernel::{
     Add, Conv, ConvSpec, Gemm, Grid, Kernel, KernelError, Map, MaxPool, Multiplier, Residual,
-    Window,
+    Window, check_sums,
 };
 
 /// An int8 tensor of the graph: the output of one step.
@@ -44,14 +44,42 @@ pub(super) struct Target {
 /// How a [`Value`] is computed.
 #[derive(Clone, Debug)]
 pub(super) enum Recipe {
-    Enter { from: OutletId, target: Target },
-    Conv { layer: Arc<Layer>, target: Target, joined: Option<Joined> },
-    MaxPool { input: usize, window: Window },
-    Add { operands: [Read; 2], target: Target },
-    Table { input: Read, target: Target },
-    Shift { input: Read, offsets: Arc<[f32]>, target: Target },
-    Average { input: Read, target: Target },
-    Product { layer: Arc<Layer>, target: Target },
+    Enter {
+        from: OutletId,
+        target: Target,
+    },
+    Conv {
+        layer: Arc<Layer>,
+        target: Target,
+        joined: Option<Joined>,
+    },
+    MaxPool {
+        input: usize,
+        window: Window,
+    },
+    Add {
+        operands: [Read; 2],
+        target: Target,
+    },
+    Table {
+        input: Read,
+        target: Target,
+    },
+    Shift {
+        input: Read,
+        offsets: Arc<[f32]>,
+        target: Target,
+    },
+    Average {
+        input: Read,
+        target: Target,
+    },
+    Product {
+        layer: Arc<Layer>,
+        target: Target,
+    },
+    /// It is a step by now, or is not wanted.
+    Planned,
 }
 
 /// What a convolution adds before it stores.
@@ -137,6 +165,11 @@ impl Layer {
         f64::from(self.input.scale) * f64::from(self.weights.scale(channel))
     }
 
+    /// Refuses sums that could leave 32 bits.
+    pub fn check(&self) -> Result<(), KernelError> {
+        check_sums(&self.weights.to_vec(), &self.bias, self.input.zero_point)
+    }
+
     fn multipliers(&self, scale: f32) -> Result<Vec<Multiplier>, KernelError> {
         (0..self.bias.len()).map(|c| Multiplier::new(self.unit(c) / f64::from(scale))).collect()
     }
@@ -150,7 +183,7 @@ impl Value {
     /// The values that are read, in the order in which [`Step::run`] takes them.
     pub fn inputs(&self) -> Vec<usize> {
         match &self.recipe {
-            Recipe::Enter { .. } => vec![],
+            Recipe::Enter { .. } | Recipe::Planned => vec![],
             Recipe::Conv { layer, joined, .. } => {
                 let residual = joined.iter().map(|joined| joined.residual.value);
                 std::iter::once(layer.input.value).chain(residual).collect()
@@ -161,6 +194,22 @@ impl Value {
             | Recipe::Shift { input, .. }
             | Recipe::Average { input, .. } => vec![input.value],
             Recipe::Product { layer, .. } => vec![layer.input.value],
+        }
+    }
+
+    /// Refuses what [`Value::plan`] would refuse, without packing anything.
+    pub fn check(&self, values: &[Value]) -> Result<(), KernelError> {
+        match &self.recipe {
+            Recipe::Conv { layer, target, joined } => {
+                layer.check()?;
+                residual(*target, *joined)?;
+                layer.multipliers(scale_of_sums(*target, *joined)).map(drop)
+            }
+            Recipe::Product { layer, target } => {
+                layer.check()?;
+                layer.multipliers(target.scale).map(drop)
+            }
+            _ => self.plan(Kernel::REFERENCE, values).map(drop),
         }
     }
 
@@ -208,6 +257,7 @@ impl Value {
                     grid: target.grid,
                 })
             }
+            Recipe::Planned => unreachable!("a value is planned once"),
             Recipe::Product { layer, target } => {
                 let multipliers = layer.multipliers(target.scale)?;
                 Step::Product(plan_product(kernel, layer)?.quantised(multipliers, target.grid))
@@ -241,14 +291,13 @@ pub(super) fn plan_tail(kernel: Kernel, tail: &FloatTail) -> MeanProduct {
     }
 }
 
-fn plan_conv(
-    kernel: Kernel,
-    layer: &Layer,
-    input: Map,
-    target: Target,
-    joined: Option<Joined>,
-) -> Result<Conv, KernelError> {
-    let residual = match joined {
+/// The scale of the grid that a convolution's own sums lead to.
+fn scale_of_sums(target: Target, joined: Option<Joined>) -> f32 {
+    joined.and_then(|joined| joined.own).map_or(target.scale, |own| own.scale)
+}
+
+fn residual(target: Target, joined: Option<Joined>) -> Result<Residual, KernelError> {
+    Ok(match joined {
         None => Residual::None,
         Some(Joined { residual, own: None }) => Residual::Direct {
             zero_point: residual.zero_point,
@@ -260,8 +309,16 @@ fn plan_conv(
             zero_point: residual.zero_point,
             multiplier: ratio(residual, target)?,
         },
-    };
-    let scale = joined.and_then(|joined| joined.own).map_or(target.scale, |own| own.scale);
+    })
+}
+
+fn plan_conv(
+    kernel: Kernel,
+    layer: &Layer,
+    input: Map,
+    target: Target,
+    joined: Option<Joined>,
+) -> Result<Conv, KernelError> {
     Conv::new(
         kernel,
         &ConvSpec {
@@ -272,8 +329,8 @@ fn plan_conv(
             out_channels: layer.bias.len(),
             weights: &layer.weights.to_vec(),
             bias: &layer.bias,
-            multipliers: &layer.multipliers(scale)?,
-            residual,
+            multipliers: &layer.multipliers(scale_of_sums(target, joined))?,
+            residual: residual(target, joined)?,
             output: target.grid,
         },
     )

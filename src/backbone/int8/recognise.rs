@@ -249,7 +249,7 @@ impl Recognised {
         self.value(node, map, unsigned, recipe)
     }
 
-    /// A new value, when tract agrees on its shape.
+    /// A new value, when tract agrees on its shape and a kernel can compute it.
     fn value(
         &mut self,
         node: &TypedNode,
@@ -259,8 +259,13 @@ impl Recognised {
     ) -> Option<Meaning> {
         let agreed = map.height * map.width == 1 || nchw(&node.outputs[0].fact) == Some(map);
         let readers = node.outputs[0].successors.len();
-        self.values.push(Value { map, unsigned, recipe, name: node.name.clone(), readers });
-        agreed.then(|| Meaning::Int8(self.values.len() - 1))
+        let value = Value { map, unsigned, recipe, name: node.name.clone(), readers };
+        let checked = value.check(&self.values);
+        if let Err(why) = &checked {
+            log::warn!("node `{}` is left to tract: {why}", node.name);
+        }
+        self.values.push(value);
+        (agreed && checked.is_ok()).then(|| Meaning::Int8(self.values.len() - 1))
     }
 
     /// The addition of two maps: in the registers of a convolution where one of them is read by nothing
@@ -438,6 +443,7 @@ impl Recognised {
                 for (bias, more) in layer.bias.iter_mut().zip(more) {
                     *bias = bias.checked_add(more)?;
                 }
+                layer.check().ok()?;
                 Some(Base::Product(Arc::new(layer)).into())
             }
             (Base::MeanProduct(tail), None, Meaning::Constant(_) | Meaning::Weights(..)) => {
@@ -480,6 +486,7 @@ impl Recognised {
         let window = Window::square(1, 1, 0);
         let zero = Meaning::Constant(tensor0(0f32).into_arc_tensor());
         let layer = self.layer(read, Weights::new(q, grids)?, &zero, window, 1)?;
+        layer.check().ok()?;
         Some(Base::Product(Arc::new(layer)).into())
     }
 }

@@ -1,124 +1,152 @@
 //! Builds the model that tract runs: int8 steps where they were recognised, the graph's own nodes
 //! elsewhere.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use tract_onnx::tract_core::internal::*;
+use tract_onnx::tract_core::ops::konst::Const;
 
-use super::recipe::{Recipe, plan_product, plan_shift, plan_tail};
+use super::recipe::{FloatTail, Layer, Read, Recipe, plan_product, plan_shift, plan_tail};
 use super::recognise::{Base, Meaning, Real, Recognised, real_constant};
 use super::step::{Int8Op, Leave, LeaveTo, Step};
 use crate::kernel::{Kernel, KernelError};
 
 /// Rewrites a model as imported for `kernel`.
 ///
-/// An int8 step that cannot be planned (sums that could leave 32 bits, say) is left to tract, with a
-/// warning that names its node.
-pub(in crate::backbone) fn rewrite(model: TypedModel, kernel: Kernel) -> TractResult<TypedModel> {
+/// Weights leave the graph as they are packed, so that loading does not hold all of them twice.
+pub(in crate::backbone) fn rewrite(
+    mut model: TypedModel,
+    kernel: Kernel,
+) -> TractResult<TypedModel> {
     let mut recognised = Recognised::of(&model)?;
     if recognised.values.is_empty() {
         return Ok(model);
     }
-    let model = &model;
-    loop {
-        let mut rewrite = Rewrite {
-            model,
-            recognised: &recognised,
-            kernel,
-            target: TypedModel { symbols: model.symbols.clone(), ..TypedModel::default() },
-            floats: HashMap::new(),
-            steps: HashMap::new(),
-            refused: None,
-        };
-        for source in &model.inputs {
-            let node = model.node(source.node);
-            let wire = rewrite.target.add_source(&*node.name, node.outputs[0].fact.clone())?;
-            rewrite.floats.insert(*source, wire);
-        }
-        let outputs: TractResult<Vec<_>> =
-            model.outputs.iter().map(|output| rewrite.original(*output)).collect();
-        match (outputs, rewrite.refused.take()) {
-            (Ok(outputs), None) => {
-                let mut target = rewrite.target;
-                target.select_output_outlets(&outputs)?;
-                return Ok(target);
-            }
-            (_, Some((refused, why))) => {
-                log::warn!("node `{}` is left to tract: {why}", recognised.name_of(&refused));
-                recognised.forget(&refused);
-            }
-            (Err(e), None) => return Err(e),
-        }
+    let needed = Needed::of(&model, &recognised);
+    needed.drop_the_rest(&mut model, &mut recognised);
+    let mut target = TypedModel { symbols: model.symbols.clone(), ..TypedModel::default() };
+    let mut floats = HashMap::new();
+    for source in &model.inputs {
+        let node = model.node(source.node);
+        floats.insert(*source, target.add_source(&*node.name, node.outputs[0].fact.clone())?);
     }
+    let mut rewrite =
+        Rewrite { model: &model, recognised, kernel, target, floats, steps: HashMap::new() };
+    let outputs = model.outputs.iter().map(|output| rewrite.original(*output));
+    let outputs = outputs.collect::<TractResult<Vec<_>>>()?;
+    let mut target = rewrite.target;
+    target.select_output_outlets(&outputs)?;
+    Ok(target)
 }
 
-/// What could not be planned.
-#[derive(Clone, Debug)]
-enum Refused {
-    Value(usize),
-    Outlet(OutletId, String),
+/// How a tensor of the original graph comes about in the rewritten one.
+#[derive(Clone)]
+enum Origin {
+    /// From an int8 value.
+    Leave(usize, LeaveTo),
+    /// By a final layer with real results.
+    Product(Arc<Layer>),
+    MeanProduct(Arc<FloatTail>),
+    Shift(Read, Arc<[f32]>),
+    Constant,
+    /// By the node that computes it in the original.
+    Copy,
 }
 
 impl Recognised {
-    fn name_of(&self, refused: &Refused) -> String {
-        match refused {
-            Refused::Value(value) => self.values[*value].name.clone(),
-            Refused::Outlet(_, name) => name.clone(),
-        }
-    }
-
-    /// Leaves what was refused, and all that reads it, to tract.
-    fn forget(&mut self, refused: &Refused) {
-        let value = match refused {
-            Refused::Outlet(outlet, _) => {
-                self.meanings.remove(outlet);
-                return;
+    fn origin(&self, model: &TypedModel, outlet: OutletId) -> Origin {
+        let is_row = model.node(outlet.node).outputs[outlet.slot].fact.rank() == 2;
+        match self.meanings.get(&outlet) {
+            Some(Meaning::Int8(value)) if self.values[*value].unsigned => {
+                Origin::Leave(*value, LeaveTo::U8)
             }
-            Refused::Value(value) => *value,
-        };
-        let mut gone = vec![false; self.values.len()];
-        gone[value] = true;
-        for later in value + 1..self.values.len() {
-            gone[later] = self.values[later].inputs().iter().any(|input| gone[*input]);
+            Some(Meaning::Int8(value)) => Origin::Leave(*value, LeaveTo::I8),
+            Some(Meaning::Constant(_) | Meaning::Weights(..)) => Origin::Constant,
+            Some(Meaning::Real(real @ Real { base, .. })) if real.is_plain() => match base {
+                Base::Read(Read { value, scale, zero_point }) => {
+                    let to = LeaveTo::Real { scale: *scale, zero_point: *zero_point };
+                    Origin::Leave(*value, to)
+                }
+                Base::Product(layer) if is_row => Origin::Product(layer.clone()),
+                Base::MeanProduct(tail) if is_row => Origin::MeanProduct(tail.clone()),
+                Base::Shifted(read, offsets) if is_row => Origin::Shift(*read, offsets.clone()),
+                _ => Origin::Copy,
+            },
+            _ => Origin::Copy,
         }
-        self.meanings.retain(|_, meaning| match meaning {
-            Meaning::Int8(value) => !gone[*value],
-            Meaning::Real(Real { base, .. }) => !base.values().iter().any(|value| gone[*value]),
-            Meaning::Constant(_) | Meaning::Weights(..) => true,
-        });
     }
 }
 
-impl Base {
-    /// The int8 values that it is made of.
-    fn values(&self) -> Vec<usize> {
-        match self {
-            Base::Read(a)
-            | Base::Pooled(a, _)
-            | Base::Shifted(a, _)
-            | Base::SpatialSum(a)
-            | Base::Mean(a) => {
-                vec![a.value]
+/// What the outputs are made of.
+#[derive(Default)]
+struct Needed {
+    originals: HashSet<OutletId>,
+    values: HashSet<usize>,
+}
+
+impl Needed {
+    fn of(model: &TypedModel, recognised: &Recognised) -> Needed {
+        let mut needed = Needed::default();
+        let mut originals = model.outputs.clone();
+        let mut values = Vec::new();
+        loop {
+            if let Some(outlet) = originals.pop() {
+                if needed.originals.insert(outlet) {
+                    match recognised.origin(model, outlet) {
+                        Origin::Leave(value, _) => values.push(value),
+                        Origin::Product(layer) => values.push(layer.input.value),
+                        Origin::MeanProduct(tail) => values.push(tail.input.value),
+                        Origin::Shift(read, _) => values.push(read.value),
+                        Origin::Constant => {}
+                        Origin::Copy => originals.extend(&model.node(outlet.node).inputs),
+                    }
+                }
+            } else if let Some(value) = values.pop() {
+                if needed.values.insert(value) {
+                    values.extend(recognised.values[value].inputs());
+                    if let Recipe::Enter { from, .. } = recognised.values[value].recipe {
+                        originals.push(from);
+                    }
+                }
+            } else {
+                return needed;
             }
-            Base::Conv(layer, _) | Base::Product(layer) => vec![layer.input.value],
-            Base::MeanProduct(tail) => vec![tail.input.value],
-            Base::Joined(layer, read, _) => vec![layer.input.value, read.value],
-            Base::Sum(a, b) => vec![a.value, b.value],
+        }
+    }
+
+    /// Forgets all that is not needed, above all the weights that steps will pack.
+    fn drop_the_rest(&self, model: &mut TypedModel, recognised: &mut Recognised) {
+        recognised.meanings.retain(|outlet, _| self.originals.contains(outlet));
+        for (index, value) in recognised.values.iter_mut().enumerate() {
+            if !self.values.contains(&index) {
+                value.recipe = Recipe::Planned;
+            }
+        }
+        for node in &mut model.nodes {
+            if node.op_is::<Const>() && !self.originals.contains(&node.id.into()) {
+                node.op = Box::new(tract_onnx::tract_core::ops::identity::Identity);
+                node.outputs[0].fact.konst = None;
+                node.outputs[0].fact.uniform = None;
+            }
         }
     }
 }
 
 struct Rewrite<'a> {
     model: &'a TypedModel,
-    recognised: &'a Recognised,
+    recognised: Recognised,
     kernel: Kernel,
     target: TypedModel,
     /// Tensors of the original graph, as they are in `target`.
     floats: HashMap<OutletId, OutletId>,
     /// Int8 values by index.
     steps: HashMap<usize, OutletId>,
-    refused: Option<(Refused, KernelError)>,
+}
+
+/// A step that was recognised can be planned; if not, the graph is refused.
+fn refused(name: &str) -> impl Fn(KernelError) -> TractError + '_ {
+    move |why| anyhow!("node `{name}`: {why}")
 }
 
 impl Rewrite<'_> {
@@ -130,40 +158,24 @@ impl Rewrite<'_> {
             return Ok(*wire);
         }
         let node = self.model.node(outlet.node);
-        let wire = match self.recognised.meanings.get(&outlet) {
-            Some(Meaning::Int8(value)) => {
-                let unsigned = self.recognised.values[*value].unsigned;
-                self.leave(outlet, *value, if unsigned { LeaveTo::U8 } else { LeaveTo::I8 })?
-            }
-            Some(Meaning::Real(real @ Real { base: Base::Read(read), .. })) if real.is_plain() => {
-                let to = LeaveTo::Real { scale: read.scale, zero_point: read.zero_point };
-                self.leave(outlet, read.value, to)?
-            }
-            Some(Meaning::Real(real @ Real { base: Base::Product(layer), .. }))
-                if real.is_plain() && node.outputs[0].fact.rank() == 2 =>
-            {
-                let product = plan_product(self.kernel, layer).map_err(|why| {
-                    self.refused = Some((Refused::Outlet(outlet, node.name.clone()), why));
-                    anyhow!("refused")
-                })?;
+        let wire = match self.recognised.origin(self.model, outlet) {
+            Origin::Leave(value, to) => self.leave(outlet, value, to)?,
+            Origin::Product(layer) => {
+                let product = plan_product(self.kernel, &layer).map_err(refused(&node.name))?;
                 self.last(node, Step::Product(product), layer.input.value)?
             }
-            Some(Meaning::Real(real @ Real { base: Base::MeanProduct(tail), .. }))
-                if real.is_plain() && node.outputs[0].fact.rank() == 2 =>
-            {
-                let step = Step::MeanProduct(plan_tail(self.kernel, tail));
+            Origin::MeanProduct(tail) => {
+                let step = Step::MeanProduct(plan_tail(self.kernel, &tail));
                 self.last(node, step, tail.input.value)?
             }
-            Some(Meaning::Real(real @ Real { base: Base::Shifted(read, offsets), .. }))
-                if real.is_plain() && node.outputs[0].fact.rank() == 2 =>
-            {
-                self.last(node, Step::Shift(plan_shift(*read, offsets)), read.value)?
+            Origin::Shift(read, offsets) => {
+                self.last(node, Step::Shift(plan_shift(read, &offsets)), read.value)?
             }
-            Some(constant @ (Meaning::Constant(_) | Meaning::Weights(..))) => {
-                let tensor = real_constant(constant).context("a constant")?;
-                self.target.add_const(&*node.name, tensor)?
+            Origin::Constant => {
+                let tensor = self.recognised.meanings.get(&outlet).and_then(real_constant);
+                self.target.add_const(&*node.name, tensor.context("a constant")?)?
             }
-            _ => {
+            Origin::Copy => {
                 let inputs = node.inputs.iter().map(|input| self.original(*input));
                 let inputs = inputs.collect::<TractResult<TVec<_>>>()?;
                 let wires = self.target.wire_node(&*node.name, node.op.clone(), &inputs)?;
@@ -197,25 +209,19 @@ impl Rewrite<'_> {
         if let Some(wire) = self.steps.get(&value) {
             return Ok(*wire);
         }
-        let values = &self.recognised.values;
-        let inputs: TVec<OutletId> = match &values[value].recipe {
-            Recipe::Enter { from, .. } => tvec!(self.original(*from)?),
+        let inputs: TVec<OutletId> = match self.recognised.values[value].recipe {
+            Recipe::Enter { from, .. } => tvec!(self.original(from)?),
             _ => {
-                let inputs = values[value].inputs();
+                let inputs = self.recognised.values[value].inputs();
                 inputs.into_iter().map(|input| self.step(input)).collect::<TractResult<_>>()?
             }
         };
-        match values[value].plan(self.kernel, values) {
-            Ok(step) => {
-                let op = Int8Op(Arc::new(step));
-                let wire = self.target.wire_node(&*values[value].name, op, &inputs)?[0];
-                self.steps.insert(value, wire);
-                Ok(wire)
-            }
-            Err(why) => {
-                self.refused = Some((Refused::Value(value), why));
-                bail!("refused")
-            }
-        }
+        let values = &mut self.recognised.values;
+        let name = values[value].name.clone();
+        let step = values[value].plan(self.kernel, values).map_err(refused(&name))?;
+        values[value].recipe = Recipe::Planned;
+        let wire = self.target.wire_node(name, Int8Op(Arc::new(step)), &inputs)?[0];
+        self.steps.insert(value, wire);
+        Ok(wire)
     }
 }
