@@ -27,7 +27,12 @@ fn pictures(seeds: std::ops::Range<u64>) -> Vec<Rgb> {
 }
 
 fn options(threads: usize) -> Options {
-    Options { range: RangeRule::Mse, threads: NonZeroUsize::new(threads).unwrap() }
+    Options {
+        range: RangeRule::Mse,
+        equalize: false,
+        bias_correction: true,
+        threads: NonZeroUsize::new(threads).unwrap(),
+    }
 }
 
 fn quantized(proto: &ModelProto) -> Quantized {
