@@ -104,7 +104,7 @@ pub struct Comparison {
 pub fn compare(
     fit: &Seen,
     normal: &Seen,
-    unusual: &[(&str, Seen)],
+    unusual: &[(&str, &Seen)],
     options: &HeadOptions,
     bootstrap: &metrics::Options,
 ) -> Result<Comparison> {

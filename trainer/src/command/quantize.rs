@@ -10,7 +10,7 @@ use oddsight::image::Rgb;
 use oddsight_train::compare::{Comparison, Top1};
 use oddsight_train::features::FeatureFile;
 use oddsight_train::pack;
-use oddsight_train::quantize::{Entry, Loss, Options, Quantized, RangeRule, quantize};
+use oddsight_train::quantize::{Entry, Loss, Options, RangeRule, quantize};
 use serde::Serialize;
 
 use super::{BackboneArgs, WorkArgs};

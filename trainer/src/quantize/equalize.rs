@@ -150,8 +150,8 @@ mod tests {
     use oddsight::model::self_test::picture;
     use oddsight::random::Random;
     use tract_onnx::pb::{
-        AttributeProto, ModelProto, OperatorSetIdProto, ValueInfoProto,
-        attribute_proto::AttributeType,
+        AttributeProto, ModelProto, OperatorSetIdProto, TypeProto, ValueInfoProto,
+        attribute_proto::AttributeType, tensor_proto::DataType, type_proto,
     };
 
     use super::super::observe::Observer;
@@ -190,7 +190,14 @@ mod tests {
             });
         }
         graph.node.insert(1, unary("Relu", "a", "r"));
-        graph.input.push(ValueInfoProto { name: "image".into(), ..Default::default() });
+        let float = type_proto::Tensor { elem_type: DataType::Float as i32, shape: None };
+        let float =
+            TypeProto { value: Some(type_proto::Value::TensorType(float)), ..Default::default() };
+        graph.input.push(ValueInfoProto {
+            name: "image".into(),
+            r#type: Some(float),
+            ..Default::default()
+        });
         graph.output.push(ValueInfoProto { name: "c".into(), ..Default::default() });
         graph
     }

@@ -103,13 +103,13 @@ impl CompareArgs {
         let spooled = |text: &str| backbones.spooled(text, folder);
         let fit = spooled(self.fit.as_deref().unwrap_or(data))?;
         let normal = spooled(normal)?;
-        let mut unusual = Vec::new();
-        let mut files = Vec::new();
-        for (name, text) in &self.unusual {
-            let Spooled { seen, _files } = spooled(text).with_context(|| format!("set {name}"))?;
-            unusual.push((name.as_str(), seen));
-            files.push(_files);
-        }
+        let sets = self
+            .unusual
+            .iter()
+            .map(|(name, text)| spooled(text).with_context(|| format!("set {name}")))
+            .collect::<Result<Vec<_>>>()?;
+        let names = self.unusual.iter().map(|(name, _)| name.as_str());
+        let unusual: Vec<(&str, &Seen)> = names.zip(sets.iter().map(|set| &set.seen)).collect();
         let heads = self.fitting.options(&self.heads, Rule::Sum, self.heads.clone());
         let bootstrap = metrics::Options { resamples: self.resamples, seed: self.fitting.seed };
         let threads = backbones.options.threads.get();
