@@ -253,7 +253,7 @@ fn the_correction_of_biases_brings_means_closer() {
         let how = Options { bias_correction, ..options(2) };
         let int8 = quantize(&onnx, &ENTRY, &pictures, how).unwrap();
         let (found, wanted) = (features(&int8.onnx, &calibration), features(&onnx, &calibration));
-        let mut sums = vec![0.0; tiny::WIDTH];
+        let mut sums = [0.0; tiny::WIDTH];
         for (found, wanted) in found.iter().zip(&wanted) {
             for ((sum, f), w) in sums.iter_mut().zip(&found.avg).zip(&wanted.avg) {
                 *sum += f64::from(f - w);
