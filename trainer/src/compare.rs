@@ -3,11 +3,13 @@
 use std::fmt::Write as _;
 
 use anyhow::{Context as _, Result};
+use oddsight::energy::Heads;
 use serde::Serialize;
 
 use crate::features::FeatureFile;
 use crate::heads::{HeadOptions, fit_heads};
 use crate::metrics::{self, AVERAGE, Scored};
+use crate::progress::Progress;
 use crate::report::{self, Named, SetScores};
 use crate::score::{head_names, named_class, visit_scores};
 
@@ -114,27 +116,34 @@ pub fn compare(
     };
     let float = fitted(&fit.float, "float")?;
     let int8 = fitted(&fit.int8, "int8")?;
-    let measure = |heads, of: fn(&Seen) -> &FeatureFile| -> Result<_> {
-        let score = |name: &str, seen: &Seen| {
-            score(name, of(seen), heads).with_context(|| format!("set {name}"))
+    let rows = unusual.iter().fold(normal.float.len(), |sum, (_, seen)| sum + seen.float.len());
+    let mut progress = Progress::new("scoring three ways", Some(3 * rows as u64));
+    let mut measure = |heads: &Heads, of: fn(&Seen) -> &FeatureFile| -> Result<_> {
+        let mut score = |name: &str, seen: &Seen| {
+            score(name, of(seen), heads, &mut progress).with_context(|| format!("set {name}"))
         };
+        let normal = score("normal", normal)?;
         let unusual = unusual.iter().map(|(name, seen)| score(name, seen));
         let unusual = unusual.collect::<Result<Vec<_>>>()?;
-        let normal = score("normal", normal)?;
         let evaluation = metrics::evaluate(&head_names(heads), &normal, &unusual, bootstrap)?;
         Ok(report::scores(&evaluation))
     };
-    Ok(Comparison {
+    let comparison = Comparison {
         float: measure(&float, |seen| &seen.float)?,
         int8: measure(&int8, |seen| &seen.int8)?,
         float_heads_on_int8_features: measure(&float, |seen| &seen.int8)?,
         fitted_to: fit.float.len(),
-    })
+    };
+    progress.finish();
+    Ok(comparison)
 }
 
-fn score(name: &str, file: &FeatureFile, heads: &oddsight::energy::Heads) -> Result<Scored> {
+fn score(name: &str, file: &FeatureFile, heads: &Heads, progress: &mut Progress) -> Result<Scored> {
     let mut scored = Scored::new(name, heads.heads.len());
-    visit_scores(file, heads, &vec![true; file.len()], |_, scores| scored.push(scores))?;
+    visit_scores(file, heads, &vec![true; file.len()], |_, scores| {
+        scored.push(scores);
+        progress.tick();
+    })?;
     Ok(scored)
 }
 
