@@ -96,6 +96,7 @@ pub struct Comparison {
     /// The int8 backbone, and heads fitted to the float backbone's features.
     pub float_heads_on_int8_features: Named<Named<SetScores>>,
     /// Pictures that the heads were fitted to.
+    #[serde(skip)]
     pub fitted_to: usize,
 }
 

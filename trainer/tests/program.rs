@@ -199,6 +199,7 @@ fn quantize_measures_every_head_three_ways() {
     let said = success(&bench.run(&format!("{args} {EVALUATED}")));
     assert!(said.contains("mean over 2 unusual sets; heads fitted to 60 pictures"), "{said}");
     let found = json(bench.path("q.json"));
+    assert_eq!(found["heads_fitted_to"], 60);
     assert!(found["losses"][0]["sqnr_db"].as_f64().unwrap() > 20.0);
     let heads = "--heads msp,mls,el,gmm,gmm-std,knn --calibration fresh";
     for (backbone, key) in [("tiny.onnx", "float"), ("int8.onnx", "int8")] {

@@ -74,6 +74,8 @@ struct Report<'a> {
     top1: Option<Top1>,
     /// The greatest loss first.
     losses: Vec<Loss>,
+    /// Pictures.
+    heads_fitted_to: Option<usize>,
     /// As in the JSON of `oddsight-train eval`, three times.
     scores: Option<Comparison>,
 }
@@ -133,6 +135,7 @@ pub fn run(args: &QuantizeArgs) -> Result<()> {
         kept_float: &quantized.kept_float,
         top1,
         losses,
+        heads_fitted_to: scores.as_ref().map(|scores| scores.fitted_to),
         scores,
     };
     summarise(args, &report, what);
