@@ -13,6 +13,7 @@ use oddsight_train::features::{FeatureFile, Input};
 pub mod eval;
 pub mod features;
 pub mod fit;
+mod heads;
 pub mod quantize;
 
 /// The network and how pictures are brought to its input.
@@ -78,6 +79,16 @@ fn parse_size(text: &str) -> Result<[u32; 2], String> {
     match (width.parse(), height.parse()) {
         (Ok(width), Ok(height)) => Ok([width, height]),
         _ => Err("write a number of pixels, or WIDTHxHEIGHT".into()),
+    }
+}
+
+/// `NAME=SRC`.
+fn parse_named(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, source)) if !name.is_empty() && !source.is_empty() => {
+            Ok((name.into(), source.into()))
+        }
+        _ => Err("write NAME=SRC, for example textures=textures.tar".into()),
     }
 }
 

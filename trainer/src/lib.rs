@@ -1,9 +1,11 @@
 //! The host side of oddsight: extracts features with the device's own code, fits the heads,
 //! evaluates them and packs a model directory.
 
+pub mod compare;
 pub mod extract;
 pub mod features;
 pub mod fit;
+pub mod heads;
 pub mod labels;
 pub mod metrics;
 pub mod pack;

@@ -14,6 +14,7 @@ pub use binomial::{Confidence, Share};
 pub use error::{MetricsError, MetricsErrorKind};
 
 use bootstrap::Bootstrap;
+use oddsight::energy::{Scores, from_q16, from_q32};
 use std::collections::HashSet;
 use std::num::NonZeroU32;
 
@@ -31,6 +32,20 @@ pub struct Scored {
     /// One vector per head and then one for the composition; in each, one energy per frame, the
     /// frames in the same order.
     pub energies: Vec<Vec<f64>>,
+}
+
+impl Scored {
+    /// A set without frames, for this many heads and their composition.
+    pub fn new(name: &str, heads: usize) -> Scored {
+        Scored { name: name.into(), energies: vec![Vec::new(); heads + 1] }
+    }
+
+    /// Appends the next frame.
+    pub fn push(&mut self, scores: &Scores) {
+        let heads = scores.heads_q32.iter().map(|&energy| from_q32(energy));
+        let all = heads.chain([from_q16(scores.energy_q16)]);
+        self.energies.iter_mut().zip(all).for_each(|(column, energy)| column.push(energy));
+    }
 }
 
 /// How [`evaluate`] resamples.
@@ -131,15 +146,7 @@ pub fn evaluate(
 ) -> Result<Evaluation, MetricsError> {
     let heads: Vec<&str> = head_names.iter().map(String::as_str).chain([COMPOSED]).collect();
     check_names("head", &heads)?;
-    if unusual.is_empty() {
-        return Err(MetricsError::new(
-            MetricsErrorKind::Empty,
-            "no unusual set",
-            "give at least one set of frames that should be flagged",
-        ));
-    }
-    let reserved = unusual.iter().map(|set| set.name.as_str()).chain([AVERAGE]);
-    check_names("unusual set", &reserved.collect::<Vec<_>>())?;
+    check_sets(unusual.iter().map(|set| set.name.as_str()))?;
     for set in [normal].into_iter().chain(unusual) {
         check_energies(&heads, set)?;
     }
@@ -166,6 +173,19 @@ pub fn evaluate(
         seed: options.seed,
         heads: evaluations.collect(),
     })
+}
+
+/// Refuses names of unusual sets that [`evaluate`] would refuse, before there is anything to evaluate.
+pub fn check_sets<'a>(names: impl Iterator<Item = &'a str>) -> Result<(), MetricsError> {
+    let names: Vec<&str> = names.chain([AVERAGE]).collect();
+    if names.len() == 1 {
+        return Err(MetricsError::new(
+            MetricsErrorKind::Empty,
+            "no unusual set",
+            "give at least one set of frames that should be flagged",
+        ));
+    }
+    check_names("unusual set", &names)
 }
 
 fn check_names(what: &str, names: &[&str]) -> Result<(), MetricsError> {

@@ -14,11 +14,13 @@ use std::num::NonZeroUsize;
 use oddsight::backbone::Normalise;
 use oddsight::image::Rgb;
 use prost::Message as _;
+use serde::Serialize;
 use tract_onnx::pb::{GraphProto, ModelProto, OperatorSetIdProto};
 
 use crate::progress::Progress;
 
 mod batch_norm;
+mod equalize;
 mod error;
 mod graph;
 mod observe;
@@ -65,6 +67,10 @@ const IR_VERSION: i64 = 7;
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
     pub range: RangeRule,
+    /// Equalise the weight ranges of consecutive convolutions first.
+    pub equalize: bool,
+    /// Let biases take up the mean error that rounding the weights makes.
+    pub bias_correction: bool,
     pub threads: NonZeroUsize,
 }
 
@@ -85,6 +91,8 @@ pub struct Quantized {
     pub activations: usize,
     /// `name (operator): why` of the nodes that stay float.
     pub kept_float: Vec<String>,
+    /// Pairs of convolutions whose ranges were equalised; 0 without [`Options::equalize`].
+    pub equalized: usize,
     float: ModelProto,
     quantized: ModelProto,
     pairs: Vec<Pair>,
@@ -98,18 +106,18 @@ struct Pair {
 }
 
 /// How much of an activation the quantisation loses.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Loss {
     /// The node that computes it.
     pub node: String,
     /// `10 log₁₀ (Σ float² / Σ (float − int8)²)`; errors of earlier layers are in it. Infinite
-    /// without any error.
+    /// without any error (in JSON, null).
     pub sqnr_db: f64,
 }
 
 /// Quantises a float network, calibrated on pictures of exactly its input size.
 ///
-/// The result depends on the network, the pictures and the range rule, not on the threads.
+/// The result depends on the network, the pictures and the options, not on the threads.
 pub fn quantize(
     onnx: &[u8],
     entry: &Entry,
@@ -124,9 +132,13 @@ pub fn quantize(
     check_nodes(&graph)?;
     raise_opset(&mut float, &graph)?;
     batch_norm::fold(&mut graph)?;
+    let equalized = if options.equalize { equalize::equalize(&mut graph) } else { 0 };
     let scheme = Scheme::of(&graph);
     float.graph = Some(graph.clone());
-    let calibration = calibrate(&float, &scheme, entry, pictures, options.threads)?;
+    let mut calibration = calibrate(&float, &scheme, entry, pictures, options.threads)?;
+    if !options.bias_correction {
+        calibration.means.iter_mut().flatten().for_each(|mean| *mean = 0.0);
+    }
     let affine = levels(&scheme, &calibration.histograms, options.range);
     let dequantized = write::rewrite(&mut graph, &scheme, &affine, &calibration.means);
     let quantized = ModelProto {
@@ -147,6 +159,7 @@ pub fn quantize(
         layers: scheme.layers.len(),
         activations: scheme.sites.len(),
         kept_float: scheme.kept_float,
+        equalized,
         float,
         quantized,
         pairs,

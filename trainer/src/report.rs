@@ -105,7 +105,6 @@ impl Report {
         top1: Option<Share>,
     ) -> Result<Report, MetricsError> {
         let false_alarms = Share::new("flagged normal frames", flagged, evaluation.normal_frames)?;
-        let scores = evaluation.heads.iter().map(|head| (head.name.clone(), head_scores(head)));
         Ok(Report {
             backbone: Backbone {
                 top1: top1.map(|share| share.rate()),
@@ -119,9 +118,15 @@ impl Report {
             normal: Normal { count: evaluation.normal_frames, flagged },
             resamples: evaluation.resamples,
             seed: evaluation.seed,
-            scores: Named(scores.collect()),
+            scores: scores(evaluation),
         })
     }
+}
+
+/// Per head, the composition last: per unusual set, the average last, the figures.
+pub fn scores(evaluation: &Evaluation) -> Named<Named<SetScores>> {
+    let heads = evaluation.heads.iter().map(|head| (head.name.clone(), head_scores(head)));
+    Named(heads.collect())
 }
 
 fn head_scores(head: &HeadEvaluation) -> Named<SetScores> {

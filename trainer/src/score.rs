@@ -10,6 +10,17 @@ use crate::features::FeatureFile;
 /// Rows that are scored together; memory is bounded by them.
 const CHUNK: usize = 1024;
 
+/// The class that logits name: the position of the largest one, the first of equals.
+pub fn named_class(logits: &[i32]) -> u32 {
+    let best = |best: usize, i: usize| if logits[i] > logits[best] { i } else { best };
+    (0..logits.len()).fold(0, best) as u32
+}
+
+/// The heads' names in their order, without the composition.
+pub fn head_names(heads: &Heads) -> Vec<String> {
+    heads.heads.iter().map(|head| head.id().to_string()).collect()
+}
+
 /// Scores the kept rows on the threads of the current pool and hands them to `each` in their order.
 ///
 /// Errors when an energy is not finite: such a row cannot be fitted or calibrated with.

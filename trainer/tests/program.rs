@@ -179,6 +179,65 @@ fn eval_writes_the_table_and_the_json() {
     assert!(card.contains("evaluation"));
 }
 
+fn json(path: PathBuf) -> Value {
+    serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
+}
+
+const EVALUATED: &str = "--normal fresh --unusual noise=noise same=others --resamples 20";
+
+/// `quantize` measures its heads on the very paths that `fit` and `eval` take.
+#[test]
+fn quantize_measures_every_head_three_ways() {
+    let bench = Bench::new();
+    for seed in 0..30 {
+        bench.picture(&format!("noise/{seed}.png"), &picture(seed, [SIDE, SIDE]));
+        bench.picture(&format!("fresh/a/{seed}.png"), &tinted(seed + 5000, 1));
+        bench.picture(&format!("fresh/b/{seed}.png"), &tinted(seed + 6000, 1));
+        bench.picture(&format!("others/{seed}.png"), &tinted(seed + 7000, 1));
+    }
+    let args = "quantize --backbone tiny.onnx --data data/dark --out int8.onnx --json q.json";
+    let said = success(&bench.run(&format!("{args} {EVALUATED}")));
+    assert!(said.contains("mean over 2 unusual sets; heads fitted to 60 pictures"), "{said}");
+    let found = json(bench.path("q.json"));
+    assert_eq!(found["heads_fitted_to"], 60);
+    assert!(found["losses"][0]["sqnr_db"].as_f64().unwrap() > 20.0);
+    let heads = "--heads msp,mls,el,gmm,gmm-std,knn --calibration fresh";
+    for (backbone, key) in [("tiny.onnx", "float"), ("int8.onnx", "int8")] {
+        let args = format!("fit --backbone {backbone} --data data/dark --out model {heads}");
+        success(&bench.run(&args));
+        success(&bench.run(&format!("eval --model model --json e.json {EVALUATED}")));
+        assert_eq!(found["scores"][key], json(bench.path("e.json"))["scores"], "{key}");
+    }
+    let mixed = &found["scores"]["float_heads_on_int8_features"];
+    // Heads without parameters see the same features either way; the fitted ones were not refitted.
+    assert_eq!(mixed["msp"], found["scores"]["int8"]["msp"]);
+    assert_ne!(mixed["gmm"], found["scores"]["int8"]["gmm"]);
+    assert!(mixed["composed"]["noise"]["auroc"].as_f64().unwrap() > 0.9, "{mixed}");
+}
+
+#[test]
+fn quantize_refuses_what_it_cannot_measure_before_the_work() {
+    let bench = Bench::new();
+    let quantize = |more: &str| {
+        let args = "quantize --backbone tiny.onnx --data data/dark --out int8.onnx";
+        bench.run(&format!("{args} {more}"))
+    };
+    for (more, word) in [
+        ("--normal data/light --unusual x=data/dark", "--unusual data/dark: the same pictures"),
+        ("--normal data/../data/dark --unusual x=data/light", "the same pictures as --fit"),
+        ("--normal synth:1 --unusual x=synth:2 --fit synth:1", "the same pictures as --fit"),
+        ("--normal synth:1 --unusual x=nowhere", "no such file"),
+        ("--normal synth:1 --unusual x=f.safetensors", "for both backbones"),
+        ("--normal synth:1 --unusual average=synth:2", "reserved"),
+        ("--normal synth:1 --unusual x=synth:2 --heads el,el", "twice"),
+    ] {
+        let why = failure(&quantize(more));
+        assert!(why.contains(word) && !why.contains("calibrating"), "{more}: {why}");
+        assert!(!bench.path("int8.onnx").exists(), "{more}");
+    }
+    assert_eq!(quantize("--unusual x=synth:2").status.code(), Some(2));
+}
+
 #[test]
 fn a_class_that_cannot_be_fitted_is_named() {
     let bench = Bench::new();

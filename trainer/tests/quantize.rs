@@ -27,7 +27,12 @@ fn pictures(seeds: std::ops::Range<u64>) -> Vec<Rgb> {
 }
 
 fn options(threads: usize) -> Options {
-    Options { range: RangeRule::Mse, threads: NonZeroUsize::new(threads).unwrap() }
+    Options {
+        range: RangeRule::Mse,
+        equalize: false,
+        bias_correction: true,
+        threads: NonZeroUsize::new(threads).unwrap(),
+    }
 }
 
 fn quantized(proto: &ModelProto) -> Quantized {
@@ -210,6 +215,56 @@ fn what_cannot_be_quantised_is_refused_by_name() {
     assert_eq!(none.unwrap_err().kind(), QuantizeErrorKind::NoPictures);
 }
 
+/// The tiny network without its shortcut: two convolutions with a ReLU between them.
+fn chain() -> ModelProto {
+    let mut proto = tiny::proto(Tail::Legacy);
+    let graph = proto.graph.as_mut().unwrap();
+    graph.node.retain(|node| !["c3", "a"].contains(&node.output[0].as_str()));
+    let relu = graph.node.iter_mut().find(|node| node.output == ["map"]).unwrap();
+    relu.input = vec!["c2".into()];
+    proto
+}
+
+#[test]
+fn equalisation_keeps_the_features() {
+    let calibration = pictures(0..24);
+    let calibration: Vec<&Rgb> = calibration.iter().collect();
+    let others = pictures(100..116);
+    let equalize = Options { equalize: true, ..options(2) };
+    for (proto, pairs) in [(chain(), 1), (tiny::proto(Tail::Legacy), 0)] {
+        let onnx = proto.encode_to_vec();
+        let int8 = quantize(&onnx, &ENTRY, &calibration, equalize).unwrap();
+        assert_eq!(int8.equalized, pairs);
+        assert_eq!(int8.onnx != quantized(&proto).onnx, pairs > 0);
+        let wanted = features(&onnx, &others);
+        let error = relative_error(&features(&int8.onnx, &others), &wanted, |f| &f.avg);
+        assert!(error < 0.015, "{error}");
+    }
+}
+
+/// On the calibration pictures themselves, corrected biases bring the mean of each feature closer.
+#[test]
+fn the_correction_of_biases_brings_means_closer() {
+    let proto = chain();
+    let onnx = proto.encode_to_vec();
+    let calibration = pictures(0..24);
+    let pictures: Vec<&Rgb> = calibration.iter().collect();
+    let mean_error = |bias_correction: bool| {
+        let how = Options { bias_correction, ..options(2) };
+        let int8 = quantize(&onnx, &ENTRY, &pictures, how).unwrap();
+        let (found, wanted) = (features(&int8.onnx, &calibration), features(&onnx, &calibration));
+        let mut sums = [0.0; tiny::WIDTH];
+        for (found, wanted) in found.iter().zip(&wanted) {
+            for ((sum, f), w) in sums.iter_mut().zip(&found.avg).zip(&wanted.avg) {
+                *sum += f64::from(f - w);
+            }
+        }
+        sums.iter().map(|sum| sum * sum).sum::<f64>()
+    };
+    let (with, without) = (mean_error(true), mean_error(false));
+    assert!(with < without, "{with} {without}");
+}
+
 /// Operator set 11 has no per-channel scales: the file is raised to 13 and still computes the same.
 #[test]
 fn an_older_operator_set_is_raised() {
@@ -277,6 +332,8 @@ fn the_program_writes_and_reports() {
     Backbone::load(&bench.path("int8.onnx"), None).unwrap();
     let said = bench.said("--data data/class0 --out other.onnx --range percentile");
     assert!(!said.contains("top-1") && said.contains("by percentile"), "{said}");
+    let said = bench.said("--data data/class0 --out other.onnx --equalize --no-bias-correction");
+    assert!(said.contains("equalised: 0 pairs"), "{said}");
 }
 
 #[test]

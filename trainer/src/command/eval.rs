@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, ensure};
 use clap::Args;
 use oddsight::backbone::Features;
-use oddsight::energy::{Scores, Scratch, from_q16, from_q32};
+use oddsight::energy::{Scores, Scratch};
 use oddsight::model::{CARD_FILE, Model};
 use oddsight::verdict::Alpha;
 use oddsight_train::extract::{Options, extract};
@@ -15,10 +15,10 @@ use oddsight_train::labels::Labels;
 use oddsight_train::metrics::{self, Scored, Share};
 use oddsight_train::pack;
 use oddsight_train::report::Report;
-use oddsight_train::score::visit_scores;
+use oddsight_train::score::{head_names, named_class, visit_scores};
 use serde_json::Value;
 
-use super::{WorkArgs, check_features};
+use super::{WorkArgs, check_features, parse_named};
 
 /// Arguments of `oddsight-train eval`.
 #[derive(Args)]
@@ -48,20 +48,11 @@ pub struct EvalArgs {
     work: WorkArgs,
 }
 
-fn parse_named(text: &str) -> Result<(String, String), String> {
-    match text.split_once('=') {
-        Some((name, source)) if !name.is_empty() && !source.is_empty() => {
-            Ok((name.into(), source.into()))
-        }
-        _ => Err("write NAME=SRC, for example textures=textures.tar".into()),
-    }
-}
-
 /// One scored source: what the metrics need, and what only the normal set is asked for.
 struct Set {
     scored: Scored,
     flagged: u64,
-    /// Arg-max of the logits of each picture.
+    /// The class that the backbone names for each picture.
     named: Vec<u32>,
     labels: Option<Labels>,
 }
@@ -80,8 +71,7 @@ pub fn run(args: &EvalArgs) -> Result<()> {
         .iter()
         .map(|(name, text)| Ok(score(name, text)?.scored))
         .collect::<Result<Vec<Scored>>>()?;
-    let heads: Vec<String> =
-        model.blob().heads.heads.iter().map(|head| head.id().to_string()).collect();
+    let heads = head_names(&model.blob().heads);
     let options = metrics::Options { resamples: args.resamples, seed: args.seed };
     let evaluation =
         pool.install(|| metrics::evaluate(&heads, &normal.scored, &unusual, &options))?;
@@ -101,17 +91,15 @@ fn score(model: &Model, name: &str, text: &str, options: Options) -> Result<Set>
     let alpha = Alpha::new(model.alpha())?;
     let threshold_q16 = model.calibration().threshold_q16(alpha);
     let mut set = Set {
-        scored: Scored { name: name.into(), energies: vec![Vec::new(); heads.heads.len() + 1] },
+        scored: Scored::new(name, heads.heads.len()),
         flagged: 0,
         named: Vec::new(),
         labels: None,
     };
     let mut push = |features: &Features, scores: &Scores| {
-        let heads = scores.heads_q32.iter().map(|&energy| from_q32(energy));
-        let all = heads.chain([from_q16(scores.energy_q16)]);
-        set.scored.energies.iter_mut().zip(all).for_each(|(column, energy)| column.push(energy));
+        set.scored.push(scores);
         set.flagged += u64::from(scores.energy_q16 > threshold_q16);
-        set.named.push(argmax(&features.logits));
+        set.named.push(named_class(&features.logits));
     };
     let input = Input { preprocess: model.blob().preprocess, normalise: model.blob().normalise };
     if FeatureFile::is_named_by(text) {
@@ -129,12 +117,6 @@ fn score(model: &Model, name: &str, text: &str, options: Options) -> Result<Set>
     })?;
     set.labels = summary.labels.unwrap_or(None);
     Ok(set)
-}
-
-/// Position of the largest value, the first of equals.
-fn argmax(values: &[i32]) -> u32 {
-    let best = |best: usize, i: usize| if values[i] > values[best] { i } else { best };
-    (0..values.len()).fold(0, best) as u32
 }
 
 /// Share of labelled normal pictures whose class the backbone names right; `None` when the pictures'

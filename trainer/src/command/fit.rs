@@ -5,20 +5,18 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, bail, ensure};
 use clap::Args;
 use oddsight::backbone::Backbone;
-use oddsight::energy::float::{Composition, Gmm, Head, Heads};
-use oddsight::energy::{HeadId, Rule, from_q32};
+use oddsight::energy::{HeadId, Rule};
 use oddsight::model::{BACKBONE_FILE, HeadsBlob, Model, SelfTest, hex};
 use oddsight::random::Random;
 use oddsight::verdict::{Alpha, Calibration};
 use oddsight_train::extract::Options;
-use oddsight_train::features::{FeatureFile, Input, Tap, TapRows};
-use oddsight_train::fit::{
-    Components, GmmOptions, KnnOptions, MixtureOptions, Moments, fit_gmm, fit_knn, fit_mixture,
-};
+use oddsight_train::features::{FeatureFile, Input};
+use oddsight_train::heads::fit_heads;
 use oddsight_train::pack;
 use oddsight_train::score::visit_scores;
 use serde_json::{Value, json};
 
+use super::heads::{HeadArgs, check_heads};
 use super::{BackboneArgs, WorkArgs, check_features, features};
 
 /// Arguments of `oddsight-train fit`.
@@ -46,18 +44,8 @@ pub struct FitArgs {
     /// Per-frame false-alarm rate.
     #[arg(long, value_name = "RATE", default_value = "0.05")]
     alpha: Alpha,
-    /// Components of the gmm heads without class folders, or `bic` to choose them.
-    #[arg(long, value_name = "N|bic", default_value = "bic", value_parser = parse_components)]
-    components: Components,
-    /// Rows that the knn head stores at most.
-    #[arg(long, value_name = "ROWS", default_value_t = KnnOptions::default().coreset)]
-    coreset: usize,
-    /// Neighbour that the knn head would look at if it stored all rows.
-    #[arg(long, value_name = "K", default_value_t = KnnOptions::default().k)]
-    neighbour: usize,
-    /// Seed of every random choice.
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    seed: u64,
+    #[command(flatten)]
+    fitting: HeadArgs,
     /// Model directory to write.
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
@@ -90,11 +78,13 @@ pub fn run(args: &FitArgs) -> Result<()> {
     };
     let keep = match &other {
         Some(_) => vec![true; data.file.len()],
-        None => split(data.file.len(), args.holdout, args.seed)?,
+        None => split(data.file.len(), args.holdout, args.fitting.seed)?,
     };
     let pool = rayon::ThreadPoolBuilder::new().num_threads(options.threads.get()).build()?;
-    let heads = fit_heads(args, &data.file, &keep)?;
-    let heads = pool.install(|| compose(heads, rule, &composed, &data.file, &keep))?;
+    let fitting = args.fitting.options(&args.heads, rule, composed);
+    let heads = pool
+        .install(|| fit_heads(&data.file, &keep, &fitting))
+        .with_context(|| args.data.clone())?;
     let held_out: Vec<bool> = match &other {
         Some(other) => vec![true; other.file.len()],
         None => keep.iter().map(|keep| !keep).collect(),
@@ -129,14 +119,6 @@ pub fn run(args: &FitArgs) -> Result<()> {
     Ok(())
 }
 
-fn parse_components(text: &str) -> Result<Components, String> {
-    match text.parse() {
-        _ if text == "bic" => Ok(Components::Bic),
-        Ok(components) if components > 0 => Ok(Components::Exactly(components)),
-        _ => Err("write a number of components, or bic to choose it".into()),
-    }
-}
-
 fn parse_compose(text: &str, heads: &[HeadId]) -> Result<(Rule, Vec<HeadId>)> {
     let (rule, ids) = match text.split_once('=') {
         Some((rule, ids)) => (rule, ids.split(',').map(str::parse).collect::<Result<_, _>>()?),
@@ -148,19 +130,6 @@ fn parse_compose(text: &str, heads: &[HeadId]) -> Result<(Rule, Vec<HeadId>)> {
     }
     ensure!(!ids.is_empty(), "--compose names no head");
     Ok((rule.parse()?, ids))
-}
-
-fn check_heads(heads: &[HeadId], backbone: &Backbone) -> Result<()> {
-    for (i, id) in heads.iter().enumerate() {
-        ensure!(!heads[..i].contains(id), "--heads names {id} twice");
-    }
-    let map = backbone.map();
-    ensure!(
-        !(heads.contains(&HeadId::GmmStd) && map.height * map.width == 1),
-        "head gmm-std needs a map of more than 1×1, but this backbone's is 1×1 at this input size; \
-         use a larger --input-size or leave gmm-std out"
-    );
-    Ok(())
 }
 
 fn load(
@@ -202,75 +171,6 @@ fn split(rows: usize, share: f64, seed: u64) -> Result<Vec<bool>> {
         !held_out
     });
     Ok(keep.collect())
-}
-
-fn fit_heads(args: &FitArgs, file: &FeatureFile, keep: &[bool]) -> Result<Vec<Head>> {
-    let rows = |tap| TapRows { file, tap, keep };
-    args.heads
-        .iter()
-        .map(|id| {
-            let head = match id {
-                HeadId::Msp => Head::Msp,
-                HeadId::Mls => Head::Mls,
-                HeadId::El => Head::El,
-                HeadId::Gmm => Head::Gmm(mixture(args, &rows(Tap::Avg), file)?),
-                HeadId::GmmStd => Head::GmmStd(mixture(args, &rows(Tap::Std), file)?),
-                HeadId::Knn => {
-                    let options = KnnOptions {
-                        coreset: args.coreset,
-                        k: args.neighbour,
-                        seed: args.seed,
-                        ..KnnOptions::default()
-                    };
-                    Head::Knn(fit_knn(&rows(Tap::Avg), &options)?)
-                }
-            };
-            Ok(head)
-        })
-        .map(|head: Result<Head>| head.with_context(|| args.data.clone()))
-        .collect()
-}
-
-fn mixture(args: &FitArgs, rows: &TapRows, file: &FeatureFile) -> Result<Gmm> {
-    if let Some(labels) = file.labels() {
-        return Ok(fit_gmm(rows, &labels.classes, &GmmOptions::default())?);
-    }
-    let options = MixtureOptions {
-        components: args.components,
-        seed: args.seed,
-        ..MixtureOptions::default()
-    };
-    let fitted = fit_mixture(rows, &options)?;
-    Ok(fitted.gmm)
-}
-
-/// Standardises each composed head by its energies on the training rows, which are those of its
-/// integer form.
-fn compose(
-    heads: Vec<Head>,
-    rule: Rule,
-    composed: &[HeadId],
-    file: &FeatureFile,
-    keep: &[bool],
-) -> Result<oddsight::energy::Heads> {
-    let composition = Composition { rule, terms: Vec::new() };
-    let mut fitted = Heads { heads, composition };
-    let unit = fitted.fix()?;
-    let mut moments = vec![Moments::default(); unit.heads.len()];
-    visit_scores(file, &unit, keep, |_, scores| {
-        for (moments, &energy_q32) in moments.iter_mut().zip(&scores.heads_q32) {
-            moments.push(from_q32(energy_q32));
-        }
-    })?;
-    fitted.composition.terms = composed
-        .iter()
-        .map(|id| {
-            let index = unit.heads.iter().position(|head| head.id() == *id);
-            let index = index.context("a composed head is fitted")?;
-            moments[index].term(index as u32).with_context(|| format!("head {id}"))
-        })
-        .collect::<Result<_>>()?;
-    Ok(fitted.fix()?)
 }
 
 fn with_self_test(path: &Path, backbone: Backbone, blob: HeadsBlob) -> Result<HeadsBlob> {
@@ -322,7 +222,7 @@ fn card(
         "heads": args.heads.iter().map(HeadId::to_string).collect::<Vec<_>>(),
         "compose": args.compose,
         "alpha": blob.alpha,
-        "seed": args.seed,
+        "seed": args.fitting.seed,
     })
 }
 

@@ -1,28 +1,30 @@
 //! `oddsight-train quantize`: a float backbone becomes an int8 one.
 
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
-use std::sync::Mutex;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use clap::Args;
-use oddsight::backbone::{Backbone, Normalise};
-use oddsight::image::{self, Rgb};
-use oddsight_train::features::{FeatureFile, Input};
-use oddsight_train::labels::{Labeller, Labels};
+use oddsight::backbone::Backbone;
+use oddsight::image::Rgb;
+use oddsight_train::compare::{Comparison, Top1};
+use oddsight_train::features::FeatureFile;
 use oddsight_train::pack;
-use oddsight_train::progress::Progress;
-use oddsight_train::quantize::{Entry, Options, Quantized, RangeRule, quantize};
-use oddsight_train::source::{Pictures, Raw};
+use oddsight_train::quantize::{Entry, Loss, Options, RangeRule, quantize};
+use serde::Serialize;
 
 use super::{BackboneArgs, WorkArgs};
+
+mod compare;
+mod sample;
+
+use compare::{Backbones, CompareArgs};
+use sample::Sample;
 
 /// Pictures that the layers are compared on, at most.
 const COMPARED: usize = 16;
 /// Layers that are named as losing most.
 const NAMED_LAYERS: usize = 5;
-/// Unreadable pictures that are named; the rest are counted.
-const NAMED: usize = 10;
 
 /// Arguments of `oddsight-train quantize`.
 #[derive(Args)]
@@ -42,197 +44,134 @@ pub struct QuantizeArgs {
     /// How an activation's range is chosen: least squared error, or 99.99 % of its values.
     #[arg(long, value_name = "mse|percentile", default_value_t = RangeRule::default())]
     range: RangeRule,
+    /// First bring the weight ranges of consecutive convolutions together, channel by channel.
+    #[arg(long)]
+    equalize: bool,
+    /// Leave the mean error of rounded weights in, to see what the correction of biases gains.
+    #[arg(long)]
+    no_bias_correction: bool,
+    #[command(flatten)]
+    compare: CompareArgs,
+    /// Also write the figures as JSON.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
     #[command(flatten)]
     work: WorkArgs,
 }
 
-/// Quantises, checks that the device can load the result, writes it and reports.
+/// The JSON of `oddsight-train quantize`; shares are in `0..=1`.
+#[derive(Serialize)]
+struct Report<'a> {
+    range: String,
+    bias_correction: bool,
+    /// Pairs of convolutions.
+    equalized: usize,
+    /// Pictures.
+    calibrated_on: usize,
+    layers: usize,
+    activations: usize,
+    kept_float: &'a [String],
+    top1: Option<Top1>,
+    /// The greatest loss first.
+    losses: Vec<Loss>,
+    /// Pictures.
+    heads_fitted_to: Option<usize>,
+    /// As in the JSON of `oddsight-train eval`, three times.
+    scores: Option<Comparison>,
+}
+
+/// Quantises, checks that the device can load the result, measures, writes and reports.
 pub fn run(args: &QuantizeArgs) -> Result<()> {
     if FeatureFile::is_named_by(&args.data) {
         bail!("{}: a feature file; pictures are wanted", args.data);
     }
     let options = args.work.options()?;
     let source = &args.backbone.backbone;
-    let is_same = |a, b| matches!((std::fs::canonicalize(a), std::fs::canonicalize(b)), (Ok(a), Ok(b)) if a == b);
     ensure!(
-        !is_same(source.as_path(), args.out.as_path()),
+        !is_same_file(source, &args.out),
         "{}: the float backbone would be overwritten; choose another --out",
         args.out.display()
     );
     let (float, input) = args.backbone.load(None)?;
-    let pictures = Sample::read(args, &input)?;
+    args.compare.check(&args.data, &float)?;
+    let sample = Sample::read(&args.data, args.pictures.get(), args.work.keep_going, &input)?;
     let entry = Entry { crop: float.crop(), normalise: input.normalise };
     let onnx = std::fs::read(source).with_context(|| source.display().to_string())?;
-    let calibration: Vec<&Rgb> = pictures.calibration.iter().collect();
-    let how = Options { range: args.range, threads: options.threads };
+    let calibration: Vec<&Rgb> = sample.calibration.iter().collect();
+    let how = Options {
+        range: args.range,
+        equalize: args.equalize,
+        bias_correction: !args.no_bias_correction,
+        threads: options.threads,
+    };
     let quantized =
         quantize(&onnx, &entry, &calibration, how).with_context(|| source.display().to_string())?;
     let name = args.out.display().to_string();
     let int8 = Backbone::from_bytes(&quantized.onnx, &name, Some(entry.crop))?;
-    let others: Vec<&Rgb> = pictures.others.iter().map(|(_, picture)| picture).collect();
+    let others: Vec<&Rgb> = sample.others.iter().map(|(_, picture)| picture).collect();
     let compared = if others.is_empty() { &calibration } else { &others };
     let compared = &compared[..compared.len().min(COMPARED)];
     let losses = quantized.losses(&entry, compared, options.threads)?;
-    let top1 = pictures.top1(&float, &int8, &input.normalise, options.threads)?;
+    let (what, top1, scores) = match &args.compare.normal {
+        Some(normal) => {
+            let backbones = Backbones { float: &float, int8: &int8, input: &input, options };
+            let folder = pack::parent(&args.out)?;
+            let (top1, scores) = args.compare.run(normal, &args.data, &backbones, &folder)?;
+            ("normal", top1, Some(scores))
+        }
+        None => {
+            let top1 = sample.top1(&float, &int8, &input.normalise, options.threads)?;
+            ("other", top1, None)
+        }
+    };
     pack::write_file(&args.out, &quantized.onnx)?;
-    summarise(args, &quantized, calibration.len());
-    if let Some(top1) = top1 {
-        println!("{top1}");
-    }
-    println!("signal to quantisation noise, the layers that lose most:");
-    for loss in losses.iter().take(NAMED_LAYERS) {
-        println!("  {:5.1} dB  {}", loss.sqnr_db, loss.node);
+    let report = Report {
+        range: args.range.to_string(),
+        bias_correction: how.bias_correction,
+        equalized: quantized.equalized,
+        calibrated_on: calibration.len(),
+        layers: quantized.layers,
+        activations: quantized.activations,
+        kept_float: &quantized.kept_float,
+        top1,
+        losses,
+        heads_fitted_to: scores.as_ref().map(|scores| scores.fitted_to),
+        scores,
+    };
+    summarise(args, &report, what);
+    if let Some(path) = &args.json {
+        pack::write_file(path, format!("{}\n", serde_json::to_string_pretty(&report)?).as_bytes())?;
     }
     Ok(())
 }
 
-fn summarise(args: &QuantizeArgs, quantized: &Quantized, calibration: usize) {
+fn is_same_file(a: &Path, b: &Path) -> bool {
+    matches!((std::fs::canonicalize(a), std::fs::canonicalize(b)), (Ok(a), Ok(b)) if a == b)
+}
+
+fn summarise(args: &QuantizeArgs, report: &Report, measured_on: &str) {
     println!(
-        "{}: {} layers and {} activations in int8, ranges by {} of {calibration} pictures",
+        "{}: {} layers and {} activations in int8, ranges by {} of {} pictures",
         args.out.display(),
-        quantized.layers,
-        quantized.activations,
-        args.range
+        report.layers,
+        report.activations,
+        report.range,
+        report.calibrated_on
     );
-    for node in &quantized.kept_float {
+    if args.equalize {
+        println!("equalised: {} pairs of convolutions", report.equalized);
+    }
+    for node in report.kept_float {
         println!("stays float: {node}");
     }
-}
-
-/// Pictures to calibrate with, and others to measure on, under their names.
-struct Sample {
-    calibration: Vec<Rgb>,
-    others: Vec<(String, Rgb)>,
-}
-
-impl Sample {
-    /// Takes pictures alternately for the one and the other, so that a source in the order of its
-    /// classes gives both the same classes.
-    fn read(args: &QuantizeArgs, input: &Input) -> Result<Sample> {
-        let text = &args.data;
-        let mut source = Pictures::open(text)?;
-        let wanted = 2 * args.pictures.get();
-        // Of `count` pictures, `wanted` at equal distances; all where their number is not known.
-        let count = source.count().map_or(wanted, |count| wanted.max(count as usize));
-        let mut progress = Progress::new(
-            text,
-            Some(source.count().map_or(wanted, |c| wanted.min(c as usize)) as u64),
-        );
-        let mut sample = Sample { calibration: Vec::new(), others: Vec::new() };
-        let (mut index, mut unreadable) = (0, 0);
-        while sample.calibration.len() + sample.others.len() < wanted {
-            let Some(raw) = source.next_raw() else { break };
-            index += 1;
-            let raw = raw?;
-            if (index - 1) * wanted % count >= wanted {
-                continue;
-            }
-            progress.tick();
-            match raw.map_err(|e| e.why).and_then(|raw| prepare(raw, input)) {
-                Ok((_, picture)) if sample.calibration.len() <= sample.others.len() => {
-                    sample.calibration.push(picture);
-                }
-                Ok(other) => sample.others.push(other),
-                Err(why) => {
-                    unreadable += 1;
-                    if unreadable <= NAMED {
-                        log::warn!("skipped {why}");
-                    }
-                }
-            }
-        }
-        progress.finish();
-        let read = sample.calibration.len() + sample.others.len();
-        ensure!(read > 0, "{text}: no picture could be read ({unreadable} are unreadable)");
-        if unreadable * 100 > read + unreadable && !args.work.keep_going {
-            bail!(
-                "{text}: {unreadable} of {} pictures are unreadable, more than 1 %; \
-                 mend them, or go on without them with --keep-going",
-                read + unreadable
-            );
-        }
-        Ok(sample)
+    if let Some(top1) = &report.top1 {
+        println!("{}", top1.line(measured_on));
     }
-
-    fn labels(&self) -> Result<Option<Labels>> {
-        let mut labeller = Labeller::default();
-        self.others.iter().for_each(|(name, _)| labeller.push(name));
-        match labeller.finish() {
-            Ok(labels) => Ok(labels),
-            Err(mixed) => bail!(
-                "folder `{}` holds both class folders and pictures; move the pictures into a class \
-                 folder, or the class folders away",
-                mixed.folder
-            ),
-        }
+    if let Some(scores) = &report.scores {
+        print!("{}", scores.table());
     }
-
-    /// The line on top-1, when the pictures' classes are the network's.
-    fn top1(
-        &self,
-        float: &Backbone,
-        int8: &Backbone,
-        how: &Normalise,
-        threads: NonZeroUsize,
-    ) -> Result<Option<String>> {
-        let Some(labels) = self.labels()? else { return Ok(None) };
-        if labels.classes.len() != float.classes() {
-            log::warn!(
-                "top-1 is left out: the pictures have {} classes, the backbone {}",
-                labels.classes.len(),
-                float.classes()
-            );
-            return Ok(None);
-        }
-        let progress = Mutex::new(Progress::new("measuring top-1", Some(self.others.len() as u64)));
-        let count = |first: usize| -> Result<[usize; 3]> {
-            let (mut float, mut int8) = (float.state(how)?, int8.state(how)?);
-            let mut counts = [0; 3];
-            for index in (first..self.others.len()).step_by(threads.get()) {
-                let (picture, label) = (&self.others[index].1, labels.labels[index] as usize);
-                let float = largest(&float.run(picture)?.logits);
-                let int8 = largest(&int8.run(picture)?.logits);
-                let found = [float == label, int8 == label, float == int8];
-                counts.iter_mut().zip(found).for_each(|(sum, is)| *sum += usize::from(is));
-                if let Ok(mut progress) = progress.lock() {
-                    progress.tick();
-                }
-            }
-            Ok(counts)
-        };
-        let counts = std::thread::scope(|scope| {
-            let count = &count;
-            let workers: Vec<_> =
-                (0..threads.get()).map(|first| scope.spawn(move || count(first))).collect();
-            let join = workers.into_iter().map(|worker| worker.join());
-            join.map(|done| done.unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
-                .collect::<Result<Vec<_>>>()
-        })?;
-        if let Ok(progress) = progress.into_inner() {
-            progress.finish();
-        }
-        let total = |which: usize| counts.iter().map(|counts| counts[which]).sum::<usize>();
-        let all = self.others.len();
-        let percent = |count: usize| 100.0 * count as f64 / all as f64;
-        Ok(Some(format!(
-            "top-1 on {all} other pictures: float {:.1} %, int8 {:.1} %, same class {:.1} %",
-            percent(total(0)),
-            percent(total(1)),
-            percent(total(2))
-        )))
+    println!("signal to quantisation noise, the layers that lose most:");
+    for loss in report.losses.iter().take(NAMED_LAYERS) {
+        println!("  {:5.1} dB  {}", loss.sqnr_db, loss.node);
     }
-}
-
-fn prepare(raw: Raw, input: &Input) -> Result<(String, Rgb), String> {
-    let Raw { name, content } = raw;
-    let picture = content.decode().and_then(|picture| image::prepare(&picture, &input.preprocess));
-    match picture {
-        Ok(picture) => Ok((name, picture)),
-        Err(e) => Err(format!("{name}: {e}")),
-    }
-}
-
-/// Index of the largest logit; the first of equals.
-fn largest(logits: &[i32]) -> usize {
-    (1..logits.len()).fold(0, |best, i| if logits[i] > logits[best] { i } else { best })
 }

@@ -69,8 +69,9 @@ fn weight_scale(largest: f32, bias: f32, input: Affine) -> f32 {
 }
 
 /// Which channels a weight connects.
-struct Layout {
-    channels: usize,
+pub(super) struct Layout {
+    /// Output channels.
+    pub channels: usize,
     /// Weights from one index of the output axis to the next.
     stride: usize,
     /// Kernel positions per pair of channels.
@@ -81,7 +82,7 @@ struct Layout {
 }
 
 impl Layout {
-    fn of(layer: &Layer) -> Layout {
+    pub fn of(layer: &Layer) -> Layout {
         let shape = &layer.weight.shape;
         let channels = shape[layer.axis];
         Layout {
@@ -94,11 +95,18 @@ impl Layout {
         }
     }
 
-    fn channel(&self, i: usize) -> usize {
+    /// Number of input channels.
+    pub fn inputs(&self) -> usize {
+        self.inputs_per_group * (self.channels / self.outputs_per_group)
+    }
+
+    /// Output channel of the weight at this index.
+    pub fn channel(&self, i: usize) -> usize {
         i / self.stride % self.channels
     }
 
-    fn input(&self, i: usize, channel: usize) -> usize {
+    /// Input channel of the weight at this index, which makes output channel `channel`.
+    pub fn input(&self, i: usize, channel: usize) -> usize {
         if self.output_is_last {
             return i / self.channels;
         }
