@@ -87,8 +87,8 @@ impl File {
             return Err(refuse("the file is empty".to_string()));
         }
         // tract's own reader would hold the bytes a second time.
-        let proto = ModelProto::decode(bytes)
-            .map_err(|e| refuse(format!("not an ONNX file: {e}")))?;
+        let proto =
+            ModelProto::decode(bytes).map_err(|e| refuse(format!("not an ONNX file: {e}")))?;
         Ok(File { proto, digest: Sha256::digest(bytes).into() })
     }
 }
