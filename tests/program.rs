@@ -168,3 +168,66 @@ fn an_extreme_picture_is_scored() {
     assert!(output.status.success() && lines(&output).len() == 1, "{output:?}");
     assert!(Path::new(&bench.path("thin.png")).exists());
 }
+
+/// The shipped model, whose backbone is an int8 one.
+fn shipped() -> String {
+    format!("{}/models/demo-conveyor", env!("CARGO_MANIFEST_DIR"))
+}
+
+#[test]
+fn doctor_lists_every_node_with_its_kernel() {
+    let bench = Bench::new();
+    let output = bench.run(&["doctor", "--model", &shipped(), "--frames", "2"]);
+    assert!(output.status.success(), "{output:?}");
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains("int8 from the picture to the features"), "{text}");
+    assert!(text.contains("/layer4/layer4.1/relu_1/Relu_output_0_QuantizeLinear"), "{text}");
+
+    // The tiny model of these tests is float: tract runs it.
+    let output = bench.run(&["doctor", "--model", "model", "--frames", "2", "--json"]);
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["integer"], false);
+    let nodes = report["nodes"].as_array().unwrap();
+    assert!(nodes.iter().all(|node| node["node"]["kernel"] == "tract"), "{nodes:?}");
+    let shares: f64 = nodes.iter().map(|node| node["share"].as_f64().unwrap()).sum();
+    assert!((shares - 1.0).abs() < 1e-9, "{shares}");
+}
+
+#[test]
+fn bench_times_every_stage_and_an_int8_backbone_allocates_nothing() {
+    let bench = Bench::new();
+    let args = ["bench", "--model", &shipped(), "--frames", "2", "--picture", "64x48", "--json"];
+    let report: Value = serde_json::from_slice(&bench.run(&args).stdout).unwrap();
+    let stages = report["stages"].as_array().unwrap();
+    let names: Vec<&str> = stages.iter().map(|stage| stage["stage"].as_str().unwrap()).collect();
+    assert_eq!(names, ["image", "backbone", "energy", "verdict"]);
+    assert!(stages.iter().all(|stage| stage["median_us"].as_f64().unwrap() > 0.0));
+    assert!(stages[1]["gmac_per_s"].as_f64().unwrap() > 0.0);
+    assert_eq!(stages[1]["bytes_allocated"], 0);
+    assert_eq!(stages[2]["bytes_allocated"], 0);
+}
+
+#[test]
+fn kernels_and_threads_change_nothing_that_is_printed() {
+    let bench = Bench::new();
+    let score = |more: &[&str]| {
+        let model = shipped();
+        let args = [&["score", "--model", &model, "--json", "pictures"], more].concat();
+        let output = bench.run(&args);
+        assert!(output.status.success(), "{output:?}");
+        output.stdout
+    };
+    let usual = score(&[]);
+    assert_eq!(usual, score(&["--threads", "3"]));
+    assert_eq!(usual, score(&["--kernel", "portable"]));
+    assert_eq!(usual, score(&["--kernel", "reference"]));
+}
+
+#[test]
+fn an_unknown_kernel_is_a_usage_error_that_names_the_known_ones() {
+    let bench = Bench::new();
+    let output = bench.run(&["score", "--model", "model", "--kernel", "fast", "pictures"]);
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert!(text.contains("portable") && text.contains("reference"), "{text}");
+}
