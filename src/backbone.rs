@@ -10,8 +10,6 @@ use std::panic::{self, AssertUnwindSafe};
 use std::path::Path;
 use std::sync::Arc;
 
-use prost::Message as _;
-use sha2::{Digest, Sha256};
 use tract_core::plan::{SimplePlan, SimpleState};
 use tract_onnx::pb::ModelProto;
 use tract_onnx::prelude::*;
@@ -20,12 +18,15 @@ use crate::image::Rgb;
 use crate::kernel::Kernel;
 
 mod features;
+mod file;
 mod int8;
 mod taps;
 
 pub use features::{FEATURE_BITS, Features, NOT_A_NUMBER, from_feature, to_feature};
 pub use int8::{NodeListing, Threads};
 pub use taps::{FinalLayer, Taps};
+
+use file::{File, FileError};
 
 /// The normalisation at the backbone's input: `(pixel / 255 − mean) / std`, per RGB channel.
 #[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -74,25 +75,6 @@ pub struct Backbone {
     final_layer: FinalLayer,
 }
 
-/// A decoded ONNX file.
-struct File {
-    proto: ModelProto,
-    digest: [u8; 32],
-}
-
-impl File {
-    fn read(bytes: &[u8], name: &str) -> Result<File, BackboneError> {
-        let refuse = |why| BackboneError::new(BackboneErrorKind::NotOnnx, name, why);
-        if bytes.is_empty() {
-            return Err(refuse("the file is empty".to_string()));
-        }
-        // tract's own reader would hold the bytes a second time.
-        let proto =
-            ModelProto::decode(bytes).map_err(|e| refuse(format!("not an ONNX file: {e}")))?;
-        Ok(File { proto, digest: Sha256::digest(bytes).into() })
-    }
-}
-
 /// What runs a network.
 enum Engine {
     /// Int8 steps alone.
@@ -123,10 +105,14 @@ impl Backbone {
         kernel: Kernel,
     ) -> Result<Backbone, BackboneError> {
         let name = path.display().to_string();
-        let bytes = std::fs::read(path)
-            .map_err(|e| BackboneError::new(BackboneErrorKind::Read, &name, e))?;
-        let file = File::read(&bytes, &name)?;
-        drop(bytes);
+        let unread = |e| BackboneError::new(BackboneErrorKind::Read, &name, e);
+        let mut source = std::fs::File::open(path).map_err(unread)?;
+        let metadata = source.metadata().map_err(unread)?;
+        if !metadata.is_file() {
+            let why = "not a file; an ONNX file is wanted";
+            return Err(BackboneError::new(BackboneErrorKind::Read, &name, why));
+        }
+        let file = File::read(&mut source, metadata.len());
         Backbone::of(file, &name, crop, kernel)
     }
 
@@ -136,17 +122,21 @@ impl Backbone {
         name: &str,
         crop: Option<[u32; 2]>,
     ) -> Result<Backbone, BackboneError> {
-        Backbone::of(File::read(bytes, name)?, name, crop, Kernel::detect())
+        let file = File::read(&mut &bytes[..], bytes.len() as u64);
+        Backbone::of(file, name, crop, Kernel::detect())
     }
 
     fn of(
-        file: File,
+        file: Result<File, FileError>,
         name: &str,
         crop: Option<[u32; 2]>,
         kernel: Kernel,
     ) -> Result<Backbone, BackboneError> {
         let refuse = |kind, why: String| BackboneError::new(kind, name, why);
-        let File { mut proto, digest } = file;
+        let File { mut proto, digest } = file.map_err(|e| match e {
+            FileError::Read(e) => refuse(BackboneErrorKind::Read, e.to_string()),
+            FileError::NotOnnx(why) => refuse(BackboneErrorKind::NotOnnx, why),
+        })?;
         int8::spell_out(&mut proto)
             .map_err(|e| refuse(BackboneErrorKind::Graph, format!("{e:#}")))?;
         let (taps, final_layer) = taps::find(&proto).map_err(|(kind, why)| refuse(kind, why))?;
