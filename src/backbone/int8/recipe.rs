@@ -18,7 +18,8 @@ pub(super) struct Value {
     /// The graph stores it as `u8`; here its top bit is flipped.
     pub unsigned: bool,
     pub recipe: Recipe,
-    /// The node of the graph whose output it is.
+    /// The node of the graph whose output it is, and its name.
+    pub node: usize,
     pub name: String,
     /// Nodes of the graph that read it.
     pub readers: usize,

@@ -70,6 +70,7 @@ impl Real {
 #[derive(Default)]
 pub(super) struct Recognised {
     pub meanings: HashMap<OutletId, Meaning>,
+    /// In evaluation order.
     pub values: Vec<Value>,
 }
 
@@ -224,7 +225,8 @@ impl Recognised {
                 let from = &self.values[read.value];
                 let recipe = Recipe::MaxPool { input: read.value, window };
                 let name = format!("{}.pool", node.name);
-                let pooled = Value { map, unsigned: from.unsigned, recipe, name, readers: 1 };
+                let pooled =
+                    Value { map, unsigned: from.unsigned, recipe, node: node.id, name, readers: 1 };
                 self.values.push(pooled);
                 let pooled = Read { value: self.values.len() - 1, ..read };
                 if same(&self.values, &pooled) && target.grid == grid {
@@ -259,7 +261,8 @@ impl Recognised {
     ) -> Option<Meaning> {
         let agreed = map.height * map.width == 1 || nchw(&node.outputs[0].fact) == Some(map);
         let readers = node.outputs[0].successors.len();
-        let value = Value { map, unsigned, recipe, name: node.name.clone(), readers };
+        let (id, name) = (node.id, node.name.clone());
+        let value = Value { map, unsigned, recipe, node: id, name, readers };
         let checked = value.check(&self.values);
         if let Err(why) = &checked {
             log::warn!("node `{}` is left to tract: {why}", node.name);

@@ -33,6 +33,22 @@ pub(in crate::backbone) fn rewrite(
     }
     let mut rewrite =
         Rewrite { model: &model, recognised, kernel, target, floats, steps: HashMap::new() };
+    let mut values: Vec<usize> = needed.values.iter().copied().collect();
+    values.sort_unstable_by(|a, b| b.cmp(a));
+    // A node comes after all that it reads. Values were numbered in this very order.
+    for id in model.eval_order()? {
+        while let Some(value) = values.pop_if(|value| rewrite.recognised.values[*value].node == id)
+        {
+            rewrite.make_step(value)?;
+        }
+        for slot in 0..model.node(id).outputs.len() {
+            let outlet = OutletId::new(id, slot);
+            if needed.originals.contains(&outlet) && !rewrite.floats.contains_key(&outlet) {
+                let wire = rewrite.make_original(outlet)?;
+                rewrite.floats.insert(outlet, wire);
+            }
+        }
+    }
     let outputs = model.outputs.iter().map(|output| rewrite.original(*output));
     let outputs = outputs.collect::<TractResult<Vec<_>>>()?;
     let mut target = rewrite.target;
@@ -150,15 +166,19 @@ fn refused(name: &str) -> impl Fn(KernelError) -> TractError + '_ {
 }
 
 impl Rewrite<'_> {
-    /// The tensor of the original graph.
-    ///
-    /// Recursion goes as deep as the network: some hundred calls.
-    fn original(&mut self, outlet: OutletId) -> TractResult<OutletId> {
-        if let Some(wire) = self.floats.get(&outlet) {
-            return Ok(*wire);
-        }
+    /// A tensor of the original graph that was made.
+    fn original(&self, outlet: OutletId) -> TractResult<OutletId> {
+        self.floats.get(&outlet).copied().context("a tensor is made before it is read")
+    }
+
+    /// The output of the step that computes an int8 value, and that was made.
+    fn step(&self, value: usize) -> TractResult<OutletId> {
+        self.steps.get(&value).copied().context("a value is made before it is read")
+    }
+
+    fn make_original(&mut self, outlet: OutletId) -> TractResult<OutletId> {
         let node = self.model.node(outlet.node);
-        let wire = match self.recognised.origin(self.model, outlet) {
+        Ok(match self.recognised.origin(self.model, outlet) {
             Origin::Leave(value, to) => self.leave(outlet, value, to)?,
             Origin::Product(layer) => {
                 let product = plan_product(self.kernel, &layer).map_err(refused(&node.name))?;
@@ -184,9 +204,7 @@ impl Rewrite<'_> {
                 }
                 wires[outlet.slot]
             }
-        };
-        self.floats.insert(outlet, wire);
-        Ok(wire)
+        })
     }
 
     /// A final layer with real results.
@@ -204,11 +222,7 @@ impl Rewrite<'_> {
         Ok(self.target.wire_node(name, op, &[input])?[0])
     }
 
-    /// The output of the step that computes an int8 value.
-    fn step(&mut self, value: usize) -> TractResult<OutletId> {
-        if let Some(wire) = self.steps.get(&value) {
-            return Ok(*wire);
-        }
+    fn make_step(&mut self, value: usize) -> TractResult<()> {
         let inputs: TVec<OutletId> = match self.recognised.values[value].recipe {
             Recipe::Enter { from, .. } => tvec!(self.original(from)?),
             _ => {
@@ -222,6 +236,6 @@ impl Rewrite<'_> {
         values[value].recipe = Recipe::Planned;
         let wire = self.target.wire_node(name, Int8Op(Arc::new(step)), &inputs)?[0];
         self.steps.insert(value, wire);
-        Ok(wire)
+        Ok(())
     }
 }
