@@ -276,6 +276,11 @@ fn plan(proto: ModelProto, crop: [u32; 2], kernel: Kernel) -> TractResult<Planne
     let &[1, channels, height, width] = shape else {
         tract_onnx::tract_core::internal::bail!("the map is {shape:?}, not 1×C×H×W");
     };
+    if channels * height * width == 0 {
+        tract_onnx::tract_core::internal::bail!(
+            "the map is {shape:?}: the input is too small for the network"
+        );
+    }
     let map = MapShape { channels, height, width };
     let model = int8::rewrite(imported, kernel)?;
     if let Some(program) = int8::Program::of(&model, kernel)? {

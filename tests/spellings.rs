@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use oddsight::backbone::{Backbone, Features, Normalise, Threads, from_feature};
 use oddsight::image::Rgb;
 use oddsight::kernel::Kernel;
+use oddsight::random::Random;
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -176,4 +177,35 @@ fn malformed_networks_are_refused_by_node() {
         seen += 1;
     }
     assert!(seen >= 20, "{seen} files");
+}
+
+#[test]
+fn damaged_networks_are_refused_or_run() {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/onnx");
+    let mut random = Random::new(20);
+    let (mut refused, mut ran) = (0, 0);
+    for name in ["qdq-i8-per-channel", "qoperator-u8-per-tensor", "torch-dynamo"] {
+        let whole = fs::read(dir.join(format!("{name}.onnx"))).unwrap();
+        for round in 0..250 {
+            let mut bytes = whole.clone();
+            if round % 5 == 0 {
+                bytes.truncate(random.below(whole.len() as u64) as usize);
+            } else {
+                for _ in 0..=round % 3 {
+                    let at = random.below(whole.len() as u64) as usize;
+                    bytes[at] = random.next_u64() as u8;
+                }
+            }
+            match Backbone::from_bytes(&bytes, name, Some([8, 8])) {
+                Err(e) => refused += usize::from(!e.to_string().is_empty()),
+                Ok(backbone) => {
+                    let mut state = backbone.state(&Normalise::CIFAR10).unwrap();
+                    let picture = oddsight::model::self_test::picture(1, [8, 8]);
+                    // tract may find at run time that shapes do not fit: an error, not a panic.
+                    ran += usize::from(state.run(&picture).is_ok());
+                }
+            }
+        }
+    }
+    assert!(refused > 100 && ran > 30, "{refused} refused, {ran} ran");
 }
