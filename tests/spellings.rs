@@ -186,7 +186,7 @@ fn damaged_networks_are_refused_or_run() {
     let (mut refused, mut ran) = (0, 0);
     for name in ["qdq-i8-per-channel", "qoperator-u8-per-tensor", "torch-dynamo"] {
         let whole = fs::read(dir.join(format!("{name}.onnx"))).unwrap();
-        for round in 0..250 {
+        for round in 0..100 {
             let mut bytes = whole.clone();
             if round % 5 == 0 {
                 bytes.truncate(random.below(whole.len() as u64) as usize);
@@ -207,5 +207,5 @@ fn damaged_networks_are_refused_or_run() {
             }
         }
     }
-    assert!(refused > 100 && ran > 30, "{refused} refused, {ran} ran");
+    assert!(refused > 100 && ran > 10, "{refused} refused, {ran} ran");
 }
