@@ -5,11 +5,11 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use allocation_counter::AllocationInfo;
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 use clap::Args;
 use oddsight::backbone::Features;
 use oddsight::energy::Scores;
-use oddsight::image::{Rgb, prepare};
+use oddsight::image::{ImageError, Rgb, prepare};
 use oddsight::kernel::Kernel;
 use oddsight::model::{Model, Scorer, self_test};
 use serde::Serialize;
@@ -108,6 +108,7 @@ struct Frame<'m> {
     scorer: Scorer,
     state: oddsight::backbone::State,
     pictures: Vec<Rgb>,
+    prepared: Result<Rgb, ImageError>,
     features: Features,
     scores: Scores,
 }
@@ -120,6 +121,7 @@ impl<'m> Frame<'m> {
             scorer: model.scorer()?,
             state: model.backbone().state_on(&model.blob().normalise, threads)?,
             pictures: (1..=4).map(|seed| self_test::picture(seed, args.picture)).collect(),
+            prepared: Ok(Rgb { width: 0, height: 0, pixels: Vec::new() }),
             features: Features::default(),
             scores: Scores::default(),
         })
@@ -128,11 +130,11 @@ impl<'m> Frame<'m> {
     /// Runs picture `i`; `around` is given each stage and must call its work once.
     fn run(&mut self, i: usize, around: &mut dyn FnMut(usize, &mut dyn FnMut())) -> Result<()> {
         let picture = &self.pictures[i % self.pictures.len()];
-        let mut prepared = None;
-        around(0, &mut || prepared = Some(prepare(picture, &self.model.blob().preprocess)));
-        let prepared = prepared.expect("the work was called")?;
+        let how = &self.model.blob().preprocess;
+        around(0, &mut || self.prepared = prepare(picture, how));
+        let prepared = self.prepared.as_ref().map_err(|e| anyhow!("{e}"))?;
         let mut done = Ok(());
-        around(1, &mut || done = self.state.run_into(&prepared, &mut self.features));
+        around(1, &mut || done = self.state.run_into(prepared, &mut self.features));
         done?;
         around(2, &mut || self.scorer.energies(&self.features, &mut self.scores));
         around(3, &mut || drop(self.scorer.verdict(&self.scores)));

@@ -280,7 +280,7 @@ impl Recognised {
                 && *readers == 1
                 && own.scale == branch.scale
                 && own.grid.zero_point() == branch.zero_point
-                && !self.is_output(model, branch.value)
+                && !self.is_wanted_elsewhere(model, branch.value)
             {
                 let joined = Some(Joined { residual, own: Some(*own) });
                 return Recipe::Conv { layer: layer.clone(), target, joined };
@@ -289,23 +289,17 @@ impl Recognised {
         Recipe::Add { operands: [a, b], target }
     }
 
-    /// Whether an int8 value, or its dequantised form, is an output or has several readers.
-    fn is_output(&self, model: &TypedModel, value: usize) -> bool {
-        let mut reals = 0;
-        for (outlet, meaning) in &self.meanings {
-            let reads = match meaning {
-                Meaning::Int8(other) => *other == value,
-                Meaning::Real(Real { base: Base::Read(read), .. }) => read.value == value,
-                _ => false,
+    /// Whether an int8 value, or its dequantised form, is an output, or the latter has several readers.
+    fn is_wanted_elsewhere(&self, model: &TypedModel, value: usize) -> bool {
+        self.meanings.iter().any(|(outlet, meaning)| {
+            let (reads, is_real) = match meaning {
+                Meaning::Int8(other) => (*other == value, false),
+                Meaning::Real(Real { base: Base::Read(read), .. }) => (read.value == value, true),
+                _ => (false, false),
             };
-            if reads {
-                let output = &model.node(outlet.node).outputs[outlet.slot];
-                let is_real = matches!(meaning, Meaning::Real(_));
-                reals += usize::from(is_real && output.successors.len() != 1);
-                reals += usize::from(model.outputs.contains(outlet));
-            }
-        }
-        reals > 0
+            let readers = model.node(outlet.node).outputs[outlet.slot].successors.len();
+            reads && (model.outputs.contains(outlet) || (is_real && readers != 1))
+        })
     }
 
     fn conv(&self, op: &cnn::Conv, inputs: &[Meaning]) -> Option<Meaning> {
