@@ -243,8 +243,7 @@ impl Value {
                 target.grid,
             )),
             Recipe::Shift { input, offsets, target } => {
-                let quantised = Some((target.grid, target.scale));
-                Step::Shift(Shift { quantised, ..plan_shift(*input, offsets) })
+                Step::Shift(plan_shift(*input, offsets), target.grid, target.scale)
             }
             Recipe::Average { input, target } => {
                 let from = values[input.value].map;
@@ -261,7 +260,7 @@ impl Value {
             Recipe::Planned => unreachable!("a value is planned once"),
             Recipe::Product { layer, target } => {
                 let multipliers = layer.multipliers(target.scale)?;
-                Step::Product(plan_product(kernel, layer)?.quantised(multipliers, target.grid))
+                Step::Product(plan_product(kernel, layer)?, multipliers, target.grid)
             }
         })
     }
@@ -276,7 +275,7 @@ pub(super) fn plan_product(kernel: Kernel, layer: &Layer) -> Result<Product, Ker
 /// A vector and its constants, real results.
 pub(super) fn plan_shift(input: Read, offsets: &[f32]) -> Shift {
     let Read { scale, zero_point, .. } = input;
-    Shift { zero_point, scale, offsets: offsets.to_vec(), quantised: None }
+    Shift { zero_point, scale, offsets: offsets.to_vec() }
 }
 
 /// The final layer of a mean.

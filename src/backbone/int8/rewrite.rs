@@ -9,7 +9,7 @@ use tract_onnx::tract_core::ops::konst::Const;
 
 use super::recipe::{FloatTail, Layer, Read, Recipe, plan_product, plan_shift, plan_tail};
 use super::recognise::{Base, Meaning, Real, Recognised, real_constant};
-use super::step::{Int8Op, Leave, LeaveTo, Step};
+use super::step::{Int8Op, Last, Leave, LeaveTo, Step};
 use crate::kernel::{Kernel, KernelError};
 
 /// Rewrites a model as imported for `kernel`.
@@ -182,14 +182,14 @@ impl Rewrite<'_> {
             Origin::Leave(value, to) => self.leave(outlet, value, to)?,
             Origin::Product(layer) => {
                 let product = plan_product(self.kernel, &layer).map_err(refused(&node.name))?;
-                self.last(node, Step::Product(product), layer.input.value)?
+                self.last(node, Last::Product(product), layer.input.value)?
             }
             Origin::MeanProduct(tail) => {
-                let step = Step::MeanProduct(plan_tail(self.kernel, &tail));
-                self.last(node, step, tail.input.value)?
+                let last = Last::MeanProduct(plan_tail(self.kernel, &tail));
+                self.last(node, last, tail.input.value)?
             }
             Origin::Shift(read, offsets) => {
-                self.last(node, Step::Shift(plan_shift(read, &offsets)), read.value)?
+                self.last(node, Last::Shift(plan_shift(read, &offsets)), read.value)?
             }
             Origin::Constant => {
                 let tensor = self.recognised.meanings.get(&outlet).and_then(real_constant);
@@ -208,9 +208,9 @@ impl Rewrite<'_> {
     }
 
     /// A final layer with real results.
-    fn last(&mut self, node: &TypedNode, step: Step, input: usize) -> TractResult<OutletId> {
+    fn last(&mut self, node: &TypedNode, last: Last, input: usize) -> TractResult<OutletId> {
         let input = self.step(input)?;
-        Ok(self.target.wire_node(&*node.name, Int8Op(Arc::new(step)), &[input])?[0])
+        Ok(self.target.wire_node(&*node.name, Int8Op(Arc::new(Step::Last(last))), &[input])?[0])
     }
 
     fn leave(&mut self, outlet: OutletId, value: usize, to: LeaveTo) -> TractResult<OutletId> {

@@ -20,17 +20,27 @@ pub(super) struct Workspace {
 /// A fused int8 operation on NHWC maps of one image.
 ///
 /// As a tract operator it takes and gives tensors of `i8` and of shape `1×H×W×C`, except that
-/// [`Step::Enter`] takes a float `N×C×H×W` tensor, and that a product which is not quantised gives floats.
+/// [`Step::Enter`] takes a float `N×C×H×W` tensor, and that [`Step::Last`] gives floats.
 pub(super) enum Step {
     Enter(Enter),
     Conv(Conv),
     MaxPool(MaxPool),
     Add(Map, Add),
     Table(Table),
-    Shift(Shift),
+    /// Rounded to a grid of this scale.
+    Shift(Shift, Grid, f32),
     Average(Average),
+    /// Rounded to a grid by a multiplier for each row.
+    Product(Product, Vec<Multiplier>, Grid),
+    /// A final layer with real results.
+    Last(Last),
+}
+
+/// A final layer whose results are real numbers.
+pub(super) enum Last {
     Product(Product),
     MeanProduct(MeanProduct),
+    Shift(Shift),
 }
 
 /// Quantises a float map.
@@ -77,8 +87,6 @@ pub(super) struct Shift {
     pub scale: f32,
     /// Finite.
     pub offsets: Vec<f32>,
-    /// The grid that it is rounded to, and the scale of that.
-    pub quantised: Option<(Grid, f32)>,
 }
 
 impl Shift {
@@ -104,16 +112,11 @@ pub(super) struct Product {
     gemm: Gemm,
     /// `s_input · s_weight[row]`.
     units: Vec<f64>,
-    quantised: Option<(Vec<Multiplier>, Grid)>,
 }
 
 impl Product {
     pub fn new(gemm: Gemm, units: Vec<f64>) -> Product {
-        Product { gemm, units, quantised: None }
-    }
-
-    pub fn quantised(self, multipliers: Vec<Multiplier>, grid: Grid) -> Product {
-        Product { quantised: Some((multipliers, grid)), ..self }
+        Product { gemm, units }
     }
 
     /// Exact sums of each row and their unit.
@@ -165,10 +168,10 @@ impl Step {
             Step::MaxPool(_) => "Int8MaxPool",
             Step::Add(..) => "Int8Add",
             Step::Table(_) => "Int8Requantize",
-            Step::Shift(_) => "Int8AddConstant",
+            Step::Shift(..) | Step::Last(Last::Shift(_)) => "Int8AddConstant",
             Step::Average(_) => "Int8GlobalAveragePool",
-            Step::Product(_) => "Int8Gemm",
-            Step::MeanProduct(_) => "Int8MeanGemm",
+            Step::Product(..) | Step::Last(Last::Product(_)) => "Int8Gemm",
+            Step::Last(Last::MeanProduct(_)) => "Int8MeanGemm",
         }
     }
 
@@ -181,10 +184,12 @@ impl Step {
             Step::MaxPool(pool) => pool.output(),
             Step::Add(map, _) => *map,
             Step::Table(table) => table.map,
-            Step::Shift(shift) => vector(shift.offsets.len()),
+            Step::Shift(shift, ..) | Step::Last(Last::Shift(shift)) => vector(shift.offsets.len()),
             Step::Average(average) => vector(average.channels),
-            Step::Product(product) => vector(product.gemm.rows()),
-            Step::MeanProduct(tail) => vector(tail.bias.len()),
+            Step::Product(product, ..) | Step::Last(Last::Product(product)) => {
+                vector(product.gemm.rows())
+            }
+            Step::Last(Last::MeanProduct(tail)) => vector(tail.bias.len()),
         }
     }
 
@@ -192,32 +197,29 @@ impl Step {
     pub fn macs(&self) -> u64 {
         match self {
             Step::Conv(conv) => conv.macs(),
-            Step::Product(product) => (product.gemm.rows() * product.gemm.columns()) as u64,
-            Step::MeanProduct(tail) => tail.weights.len() as u64,
+            Step::Product(product, ..) | Step::Last(Last::Product(product)) => {
+                (product.gemm.rows() * product.gemm.columns()) as u64
+            }
+            Step::Last(Last::MeanProduct(tail)) => tail.weights.len() as u64,
             _ => 0,
         }
     }
 
     /// Whether results are real numbers and not int8.
     pub fn is_real(&self) -> bool {
-        match self {
-            Step::MeanProduct(_) => true,
-            Step::Product(product) => product.quantised.is_none(),
-            Step::Shift(shift) => shift.quantised.is_none(),
-            _ => false,
-        }
+        matches!(self, Step::Last(_))
     }
 
     /// The real results of the final layer, in f64: exact products of integers and scales, or sums whose
     /// order is fixed.
     pub fn reals(&self, input: &[i8], workspace: &mut Workspace, mut take: impl FnMut(f64)) {
-        match self {
-            Step::Product(product) => {
+        let Step::Last(last) = self else { return };
+        match last {
+            Last::Product(product) => {
                 product.sums(input, workspace).for_each(|(sum, unit)| take(f64::from(sum) * unit));
             }
-            Step::MeanProduct(tail) => tail.rows(input, workspace).for_each(take),
-            Step::Shift(shift) => shift.reals(input).for_each(take),
-            _ => {}
+            Last::MeanProduct(tail) => tail.rows(input, workspace).for_each(take),
+            Last::Shift(shift) => shift.reals(input).for_each(take),
         }
     }
 
@@ -226,18 +228,22 @@ impl Step {
         match self {
             Step::Conv(conv) => conv.reserve(&mut workspace.scratch),
             Step::Average(Average { channels, .. })
-            | Step::MeanProduct(MeanProduct { channels, .. }) => {
+            | Step::Last(Last::MeanProduct(MeanProduct { channels, .. })) => {
                 if workspace.moments.sum().len() != *channels {
                     workspace.moments = Moments::new(*channels);
                 }
             }
-            Step::Product(product) => {
+            Step::Product(product, ..) | Step::Last(Last::Product(product)) => {
                 product.gemm.reserve(&mut workspace.scratch);
                 let rows = product.gemm.rows();
                 workspace.sums.resize(workspace.sums.len().max(rows), 0);
             }
-            Step::Enter(_) | Step::MaxPool(_) | Step::Add(..) | Step::Table(_) | Step::Shift(_) => {
-            }
+            Step::Enter(_)
+            | Step::MaxPool(_)
+            | Step::Add(..)
+            | Step::Table(_)
+            | Step::Shift(..)
+            | Step::Last(Last::Shift(_)) => {}
         }
     }
 
@@ -262,10 +268,9 @@ impl Step {
                     *out = table.table[usize::from(q as u8)];
                 }
             }
-            Step::Shift(shift) => {
-                let (grid, scale) = shift.quantised.expect("an int8 result");
+            Step::Shift(shift, grid, scale) => {
                 for (out, x) in output.iter_mut().zip(shift.reals(input)) {
-                    *out = grid.quantise((x / f64::from(scale)) as f32);
+                    *out = grid.quantise((x / f64::from(*scale)) as f32);
                 }
             }
             Step::Average(average) => {
@@ -273,14 +278,13 @@ impl Step {
                 workspace.moments.take(*kernel, input);
                 workspace.moments.quantise(*zero_point, *multiplier, *grid, output);
             }
-            Step::Product(product) => {
-                let (multipliers, grid) = product.quantised.as_ref().expect("an int8 result");
+            Step::Product(product, multipliers, grid) => {
                 let rows = multipliers.iter().zip(output);
                 for ((m, out), (sum, _)) in rows.zip(product.sums(input, workspace)) {
                     *out = grid.quantise(sum as f32 * m.get());
                 }
             }
-            Step::Enter(_) | Step::MeanProduct(_) => unreachable!("not from int8 to int8"),
+            Step::Enter(_) | Step::Last(_) => unreachable!("not from int8 to int8"),
         }
     }
 }
