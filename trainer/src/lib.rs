@@ -6,6 +6,7 @@ pub mod extract;
 pub mod features;
 pub mod fit;
 pub mod heads;
+pub mod heat;
 pub mod labels;
 pub mod metrics;
 pub mod pack;
