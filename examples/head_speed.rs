@@ -66,7 +66,9 @@ fn bank(width: usize, random: &mut Random) -> Knn {
 
 /// Median and least nanoseconds of one frame.
 fn measure(heads: Vec<Head>, width: usize) -> (u128, u128) {
-    let terms = (0..heads.len() as u32).map(|head| Term { head, mean: 0.0, std: 1.0 }).collect();
+    let terms = (0..heads.len() as u32)
+        .map(|head| Term { head, mean: 0.0, std: 1.0, weight: 1.0 })
+        .collect();
     let composition = Composition { rule: Rule::Sum, terms };
     let heads = Heads { heads, composition }.fix().expect("the numbers are in range");
     let mut random = Random::new(2);

@@ -31,7 +31,7 @@ fn float_heads() -> float::Heads {
         float::Head::GmmStd(gmm(GmmScore::MinMahalanobis)),
         float::Head::Knn(knn),
     ];
-    let terms = (0..6).map(|head| float::Term { head, mean: 0.5, std: 2.0 }).collect();
+    let terms = (0..6).map(|head| float::Term { head, mean: 0.5, std: 2.0, weight: 1.0 }).collect();
     float::Heads { heads, composition: float::Composition { rule: Rule::Sum, terms } }
 }
 
@@ -164,7 +164,9 @@ fn buffers_do_not_grow_after_the_first_frame() {
     heads.composition.rule = Rule::LogSumExp(1.0);
     let (mut scratch, mut scores) = (Scratch::default(), Scores::default());
     let sizes = |scratch: &Scratch, scores: &Scores| {
-        let Scratch { row, offset, whitened, distances, coarse, nearest, weights } = scratch;
+        // tests/allocation.rs has the layers of a residual.
+        let Scratch { row, offset, whitened, distances, coarse, nearest, weights, layers: _ } =
+            scratch;
         let rows = [row.capacity(), offset.capacity(), whitened.capacity(), distances.capacity()];
         let others = [coarse.capacity(), nearest.capacity(), weights.capacity()];
         (rows, others, scores.heads_q32.capacity(), scores.shares_q16.capacity())

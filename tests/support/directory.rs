@@ -25,8 +25,10 @@ pub fn write(dir: &Path) -> HeadsBlob {
 
 /// Heads of the final layer, two of them composed.
 pub fn heads() -> Heads {
-    let terms =
-        vec![Term { head: 0, mean: -0.5, std: 0.25 }, Term { head: 2, mean: -1.5, std: 0.5 }];
+    let terms = vec![
+        Term { head: 0, mean: -0.5, std: 0.25, weight: 1.0 },
+        Term { head: 2, mean: -1.5, std: 0.5, weight: 1.0 },
+    ];
     Heads {
         heads: vec![Head::Msp, Head::Mls, Head::El],
         composition: Composition { rule: Rule::Sum, terms },
@@ -56,7 +58,12 @@ pub fn every_head(width: usize) -> Heads {
         Head::Knn(Knn { normalize: true, k: 2, width: width as u32, rows }),
     ]);
     all.composition.rule = Rule::LogSumExp(0.5);
-    all.composition.terms.extend((3..6).map(|head| Term { head, mean: 1.0, std: 3.0 }));
+    all.composition.terms.extend((3..6).map(|head| Term {
+        head,
+        mean: 1.0,
+        std: 3.0,
+        weight: 1.0,
+    }));
     all
 }
 

@@ -1,6 +1,6 @@
 //! All heads of a model, fitted to the rows of one feature file.
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use oddsight::energy::float::{Composition, Gmm, Head, Heads};
 use oddsight::energy::{HeadId, Rule, from_q32};
 
@@ -43,6 +43,9 @@ fn fit_head(id: HeadId, file: &FeatureFile, keep: &[bool], options: &HeadOptions
         HeadId::Gmm => Head::Gmm(mixture(&rows(Tap::Avg), file, options)?),
         HeadId::GmmStd => Head::GmmStd(mixture(&rows(Tap::Std), file, options)?),
         HeadId::Knn => Head::Knn(fit_knn(&rows(Tap::Avg), &options.knn)?),
+        HeadId::HeatGmm | HeadId::HeatGmmStd | HeadId::HeatEl => {
+            bail!("head {id} cannot be fitted by this command: leave it out of --heads")
+        }
     })
 }
 

@@ -112,7 +112,11 @@ fn terms() -> impl Strategy<Value = Vec<(f64, f64, f64)>> {
 
 fn compose(rule: Rule, terms: &[(f64, f64, f64)]) -> (f64, Vec<f64>) {
     let energies: Vec<f64> = terms.iter().map(|t| t.0).collect();
-    let terms = terms.iter().zip(0..).map(|(t, head)| Term { head, mean: t.1, std: t.2 }).collect();
+    let terms = terms
+        .iter()
+        .zip(0..)
+        .map(|(t, head)| Term { head, mean: t.1, std: t.2, weight: 1.0 })
+        .collect();
     Composition { rule, terms }.compose(&energies)
 }
 
