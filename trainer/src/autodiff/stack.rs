@@ -99,6 +99,11 @@ impl<T: Real> Trace<T> {
     pub fn energies(&self) -> &[T] {
         self.outputs.last().map_or(&[], |last| last)
     }
+
+    /// What each application took; `rows` are those that were traced.
+    pub fn inputs<'a>(&'a self, rows: &'a [T]) -> impl Iterator<Item = &'a [T]> {
+        std::iter::once(rows).chain(self.outputs.iter().map(|outputs| &outputs[..]))
+    }
 }
 
 impl<T: Real> Stack<T> {

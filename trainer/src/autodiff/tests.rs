@@ -39,7 +39,7 @@ fn products_of_transposes() {
     multiply(&mut out, Matrix::new(&a, 3), Matrix::new(&b, 2), false);
     assert_eq!(out, [5.0, 11.0, 14.0, 23.0]);
     multiply(&mut out, Matrix::new(&a, 3), Matrix::new(&b, 3).t(), true);
-    assert_eq!(out, [5.0 + 7.0, 11.0 + 10.0, 14.0 + 19.0, 23.0 + 22.0]);
+    assert_eq!(out, [5.0 + 7.0, 11.0 + 10.0, 14.0 + 16.0, 23.0 + 22.0]);
     let mut square = [0.0; 9];
     multiply(&mut square, Matrix::new(&a, 3).t(), Matrix::new(&b, 3), false);
     assert_eq!(square, [5.0, 0.0, 14.0, 7.0, 0.0, 19.0, 9.0, 0.0, 24.0]);

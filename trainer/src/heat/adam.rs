@@ -31,7 +31,8 @@ impl<T: Real> Adam<T> {
         let correction = |beta: f64| 1.0 - beta.powf(self.updates as f64);
         let step = T::of(learning_rate / correction(beta1));
         let second_scale = T::of(correction(beta2).sqrt().recip());
-        let ([b1, c1], [b2, c2]) = ([beta1, 1.0 - beta1].map(T::of), [beta2, 1.0 - beta2].map(T::of));
+        let ([b1, c1], [b2, c2]) =
+            ([beta1, 1.0 - beta1].map(T::of), [beta2, 1.0 - beta2].map(T::of));
         let epsilon = T::of(EPSILON);
         let moments = self.first.iter_mut().zip(&mut self.second);
         for ((p, &g), (m, v)) in parameters.iter_mut().zip(gradient).zip(moments) {

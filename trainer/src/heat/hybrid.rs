@@ -1,6 +1,8 @@
 //! The whole energy of a refined head: residual and prior.
 
-use crate::autodiff::{Dense, Mixture, MixtureScratch, Pull, Real, Stack, Trace, log_sum_exp_backward, unit};
+use crate::autodiff::{
+    Dense, Mixture, MixtureScratch, Pull, Real, Stack, Trace, log_sum_exp_backward, unit,
+};
 
 use super::draws::Draws;
 

@@ -112,11 +112,6 @@ impl<T: Real> Lane<T> {
             let by_energy = (block.sign + 2.0 * weights.l2 * energy) * block.share;
             self.upstream.push(T::of(by_energy * inverse * scale));
         }
-        stack.backward_parameters(
-            block.rows,
-            &mut self.trace,
-            &self.upstream,
-            &mut self.gradient,
-        );
+        stack.backward_parameters(block.rows, &mut self.trace, &self.upstream, &mut self.gradient);
     }
 }
