@@ -15,6 +15,7 @@ pub mod features;
 pub mod fit;
 mod heads;
 pub mod quantize;
+pub mod recipe;
 
 /// The network and how pictures are brought to its input.
 #[derive(Args)]

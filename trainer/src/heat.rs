@@ -8,4 +8,4 @@ mod constants;
 mod state;
 
 pub use constants::{Constants, PriorScore, Proposal, Sampler, StackKind};
-pub use state::{Curve, State};
+pub use state::{Curve, Event, State, Step};
