@@ -34,8 +34,6 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    #[cfg(all(target_os = "linux", target_env = "gnu"))]
-    return_freed_memory();
     let args = Args::parse();
     oddsight::logger::start(args.verbose);
     let done = match args.command {
@@ -55,14 +53,6 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
-}
-
-/// Fixes the sizes from which glibc gives freed memory back, at their defaults of 128 KiB: left alone they grow
-/// with the largest weights that are freed while a model loads, and what has been freed stays resident.
-#[cfg(all(target_os = "linux", target_env = "gnu"))]
-fn return_freed_memory() {
-    // SAFETY: sets a number of the allocator; there is one thread yet. A refusal changes nothing.
-    unsafe { libc::mallopt(libc::M_TRIM_THRESHOLD, 128 * 1024) };
 }
 
 fn is_broken_pipe(e: &anyhow::Error) -> bool {
