@@ -225,14 +225,15 @@ def serve(args):
     residual = Residual(args.features, args.hidden, args.depth)
     prior = random_prior(args.features, args.classes)
     adam = optimiser(residual, constants)
-    step = torch.compile(train_step) if args.compile else train_step
+    if args.compile:
+        residual.compile()
     print(f"ready {torch.__version__}", flush=True)
     for line in sys.stdin:
         seconds = []
         for _ in range(int(line.split()[1])):
             data = functional.normalize(prior.sample(args.batch).relu_(), dim=1)
             begin = time.perf_counter()
-            step(residual, adam, prior, data, prior.sample(args.batch), constants)
+            train_step(residual, adam, prior, data, prior.sample(args.batch), constants)
             seconds.append(time.perf_counter() - begin)
         print(" ".join(map(str, seconds)), flush=True)
 
@@ -241,7 +242,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=["check", "serve"])
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--compile", action="store_true", help="compile the step with torch.compile")
+    parser.add_argument("--compile", action="store_true", help="compile the residual with torch.compile")
     parser.add_argument("--batch", type=int, default=1024)
     parser.add_argument("--features", type=int, default=256)
     parser.add_argument("--hidden", type=int, default=1024)

@@ -15,3 +15,4 @@ pub mod quantize;
 pub mod report;
 pub mod score;
 pub mod source;
+pub mod weights;
