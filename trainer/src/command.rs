@@ -17,6 +17,9 @@ mod heads;
 pub mod quantize;
 pub mod recipe;
 
+/// Key of a card: the unusual pictures that shaped the model.
+const KNOWN_UNUSUAL: &str = "known_unusual";
+
 /// The network and how pictures are brought to its input.
 #[derive(Args)]
 pub struct BackboneArgs {

@@ -1,7 +1,7 @@
 //! All heads of a model, fitted to the rows of one feature file.
 
 use anyhow::{Context as _, Result};
-use oddsight::energy::float::{Composition, Gmm, Head, Heads};
+use oddsight::energy::float::{Composition, Gmm, Head, Heads, Term};
 use oddsight::energy::{HeadId, Rule, from_q32};
 use oddsight::random::Random;
 
@@ -11,6 +11,7 @@ use crate::fit::{GmmOptions, KnnOptions, MixtureOptions, Moments, fit_gmm, fit_k
 use crate::heat::{Constants, Event};
 use crate::recipe::Standardise;
 use crate::score::visit_scores;
+use crate::weights::{Energies, KnownUnusual, PENALTY, Weights};
 
 mod refined;
 
@@ -53,17 +54,19 @@ pub struct HeatOptions {
 /// Hears how the training of a refined head goes on; an error ends it.
 pub type EachEvent<'a> = &'a mut dyn FnMut(HeadId, Event) -> Result<()>;
 
-/// Fits the heads to the kept rows of a file, by class where it has labels, and composes them.
+/// Fits the heads to the kept rows of a file, by class where it has labels, and composes them, with
+/// weights learnt from `known` pictures if there are any. `each` hears of the refined heads.
 ///
 /// Scores rows on the threads of the current rayon pool; the result does not depend on them.
 pub fn fit_heads(
     file: &FeatureFile,
     keep: &[bool],
     options: &HeadOptions,
+    known: &[KnownUnusual],
     each: EachEvent,
 ) -> Result<oddsight::energy::Heads> {
     let heads = options.heads.iter().map(|id| fit_head(*id, file, keep, options, each));
-    compose(heads.collect::<Result<_>>()?, file, keep, options)
+    compose(heads.collect::<Result<_>>()?, file, keep, options, known)
 }
 
 fn fit_head(
@@ -116,6 +119,7 @@ fn compose(
     file: &FeatureFile,
     keep: &[bool],
     options: &HeadOptions,
+    known: &[KnownUnusual],
 ) -> Result<oddsight::energy::Heads> {
     let composition = Composition { rule: options.rule, terms: Vec::new() };
     let mut fitted = Heads { heads, composition };
@@ -130,7 +134,7 @@ fn compose(
             moments.push(from_q32(energy_q32));
         }
     })?;
-    fitted.composition.terms = options
+    let terms = options
         .composed
         .iter()
         .map(|id| {
@@ -138,8 +142,29 @@ fn compose(
             let index = index.context("a composed head is fitted")?;
             moments[index].term(index as u32).with_context(|| format!("head {id}"))
         })
-        .collect::<Result<_>>()?;
+        .collect::<Result<Vec<Term>>>()?;
+    fitted.composition.terms = match known {
+        [] => terms,
+        known => weigh(&terms, &unit, file, keep, options, known)?,
+    };
     Ok(fitted.fix()?)
+}
+
+/// Terms with weights that tell the known pictures from the training rows.
+fn weigh(
+    terms: &[Term],
+    unit: &oddsight::energy::Heads,
+    file: &FeatureFile,
+    keep: &[bool],
+    options: &HeadOptions,
+    known: &[KnownUnusual],
+) -> Result<Vec<Term>> {
+    let normal = Energies::of(file, keep, unit, terms)?;
+    let mut unusual = Energies::new(Vec::new(), terms.len())?;
+    for set in known {
+        unusual.append(set.energies(unit, terms).with_context(|| set.name.clone())?);
+    }
+    Ok(Weights::learn(&options.composed, &normal, &unusual, PENALTY)?.weigh(terms))
 }
 
 #[cfg(test)]

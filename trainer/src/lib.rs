@@ -18,3 +18,4 @@ pub mod report;
 pub mod score;
 pub mod source;
 pub mod training_page;
+pub mod weights;

@@ -142,6 +142,11 @@ impl Recipe {
         self.heads.iter().copied().filter(|id| REFINED.contains(id)).collect()
     }
 
+    /// The rule as the recipe spells it.
+    pub fn compose_text(&self) -> &str {
+        &self.document.compose
+    }
+
     /// The complete document; as a recipe file it gives this recipe again.
     pub fn to_toml(&self) -> String {
         self.document.to_toml()

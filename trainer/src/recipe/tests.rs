@@ -118,7 +118,7 @@ fn unknown_keys_name_their_table_and_the_nearest_key() {
         ("steps = 3", ["my.toml", "`steps`", "top level", "`heat-gmm.steps`"]),
         ("[heat-el]\nseed = 3", ["my.toml", "`seed`", "[heat-el]", "`seed`"]),
         ("[heat-gmmm]\nsteps = 3", ["my.toml", "`heat-gmmm`", "top level", "`heat-gmm`"]),
-        ("[heat-el]\nbatch_size = 3", ["my.toml", "`batch_size`", "[heat-el]", "`heat-el.batch`"]),
+        ("[heat-el]\nkeep_start = 3", ["my.toml", "`keep_start`", "[heat-el]", "`heat-el.keep-start`"]),
     ] {
         let (kind, why) = refused(text);
         assert_eq!(kind, RecipeErrorKind::Key, "{text}");
