@@ -112,7 +112,12 @@ impl Checkpoints {
     }
 
     /// Replaces the checkpoint of the head of `origin`.
-    pub fn write(&self, head: HeadId, origin: &Origin, state: &State) -> Result<(), CheckpointError> {
+    pub fn write(
+        &self,
+        head: HeadId,
+        origin: &Origin,
+        state: &State,
+    ) -> Result<(), CheckpointError> {
         let path = self.path(head);
         replace(&path, &to_bytes(origin, state))
             .map_err(|e| CheckpointError::new(CheckpointErrorKind::Write, &path, e))
@@ -160,7 +165,12 @@ impl Checkpoints {
             }
         }
         match fs::remove_dir(&self.folder) {
-            Err(e) if !matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::DirectoryNotEmpty) => {
+            Err(e)
+                if !matches!(
+                    e.kind(),
+                    io::ErrorKind::NotFound | io::ErrorKind::DirectoryNotEmpty
+                ) =>
+            {
                 Err(CheckpointError::new(CheckpointErrorKind::Write, &self.folder, e))
             }
             _ => Ok(()),
@@ -233,9 +243,8 @@ fn from_bytes(bytes: &[u8]) -> Result<(Origin, State), Refusal> {
         let why = "its checksum does not fit: a byte was changed".to_string();
         return Err((CheckpointErrorKind::Altered, why));
     }
-    postcard::from_bytes(&covered[HEADER_BYTES..]).map_err(|e| {
-        (CheckpointErrorKind::Altered, format!("its content cannot be decoded: {e}"))
-    })
+    postcard::from_bytes(&covered[HEADER_BYTES..])
+        .map_err(|e| (CheckpointErrorKind::Altered, format!("its content cannot be decoded: {e}")))
 }
 
 #[cfg(test)]

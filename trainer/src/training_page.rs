@@ -169,10 +169,7 @@ fn section(page: &mut String, run: &Run) {
 }
 
 fn figure(page: &mut String, title: &str, note: &str, svg: &str) {
-    let _ = writeln!(
-        page,
-        "<figure><figcaption><b>{title}</b> {note}</figcaption>{svg}</figure>"
-    );
+    let _ = writeln!(page, "<figure><figcaption><b>{title}</b> {note}</figcaption>{svg}</figure>");
 }
 
 fn constants(page: &mut String, constants: &Constants) {

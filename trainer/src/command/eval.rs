@@ -141,7 +141,8 @@ fn check_unknown(card: &Path, set: &Set, name: &str, text: &str) -> Result<()> {
     let card: Value = serde_json::from_str(&json).with_context(named)?;
     let known = card[KNOWN_UNUSUAL].as_array().map_or(&[][..], Vec::as_slice);
     let sha256 = set.sha256.as_deref();
-    if let Some(known) = known.iter().find(|k| k["sha256"].as_str().is_some_and(|s| Some(s) == sha256))
+    if let Some(known) =
+        known.iter().find(|k| k["sha256"].as_str().is_some_and(|s| Some(s) == sha256))
     {
         bail!(
             "--unusual {name}={text}: the model was fitted with these pictures as --known-unusual ({}), \

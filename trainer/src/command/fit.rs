@@ -9,7 +9,7 @@ use oddsight::energy::Heads;
 use oddsight::model::{HeadsBlob, Model, SelfTest};
 use oddsight::verdict::Calibration;
 use oddsight_train::checkpoint::Checkpoints;
-use oddsight_train::features::{FeatureFile, Input};
+use oddsight_train::features::Input;
 use oddsight_train::fit::{KnnOptions, MixtureOptions};
 use oddsight_train::heads::{HeadOptions, HeatOptions, fit_heads};
 use oddsight_train::pack;

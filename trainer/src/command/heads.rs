@@ -22,7 +22,7 @@ pub struct HeadArgs {
     neighbour: usize,
     /// Seed of every random choice.
     #[arg(long, value_name = "N", default_value_t = 0)]
-    seed: u64,
+    pub seed: u64,
 }
 
 impl HeadArgs {

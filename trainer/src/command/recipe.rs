@@ -68,9 +68,10 @@ impl RecipeArgs {
     }
 
     fn flags(&self) -> Vec<(&'static str, Value)> {
-        let heads = self.heads.as_ref().map(|names| {
-            Value::Array(names.iter().map(|name| name.to_string().into()).collect())
-        });
+        let heads = self
+            .heads
+            .as_ref()
+            .map(|names| Value::Array(names.iter().map(|name| name.to_string().into()).collect()));
         let components = self.components.map(|components| match components {
             Components::Exactly(n) => i64::try_from(n).unwrap_or(i64::MAX).into(),
             Components::Bic => "bic".into(),

@@ -48,7 +48,15 @@ fn mixture(rows: &TapRows, options: &HeadOptions, constants: &Constants) -> Resu
     };
     match rows.file.labels() {
         Some(labels) => Ok(fit_gmm(rows, &labels.classes, &how)?),
-        None => Ok(fit_mixture(rows, &MixtureOptions { normalize: how.normalize, score: how.score, ..options.mixture.clone() })?.gmm),
+        None => Ok(fit_mixture(
+            rows,
+            &MixtureOptions {
+                normalize: how.normalize,
+                score: how.score,
+                ..options.mixture.clone()
+            },
+        )?
+        .gmm),
     }
 }
 

@@ -45,8 +45,12 @@ fn numbers(c: &Constants) -> Result<(), Refusal> {
             return refuse(key, "must be more than 0 and finite");
         }
     }
-    let not_negative =
-        [("step-size", c.step_size), ("noise", c.noise), ("data-noise", c.data_noise), ("l2", c.l2)];
+    let not_negative = [
+        ("step-size", c.step_size),
+        ("noise", c.noise),
+        ("data-noise", c.data_noise),
+        ("l2", c.l2),
+    ];
     for (key, value) in not_negative {
         if !(value >= 0.0 && value.is_finite()) {
             return refuse(key, "must be 0 or more and finite");

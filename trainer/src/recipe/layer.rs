@@ -53,9 +53,10 @@ impl Layer {
         }
         let value = value.trim();
         let value = value.parse().unwrap_or_else(|_| Value::String(value.to_string()));
-        let nested = keys.iter().rev().fold(value, |inner, key| {
-            Value::Table(Table::from_iter([(key.to_string(), inner)]))
-        });
+        let nested = keys
+            .iter()
+            .rev()
+            .fold(value, |inner, key| Value::Table(Table::from_iter([(key.to_string(), inner)])));
         let Value::Table(table) = nested else { return Err(refuse()) };
         Ok(Layer { name, table })
     }

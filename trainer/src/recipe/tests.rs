@@ -34,7 +34,8 @@ fn every_preset_prints_a_recipe_that_gives_it_again() {
 
 #[test]
 fn a_printed_recipe_keeps_every_changed_value() {
-    let changed = of("heads = [\"heat\", \"knn\"]\ncompose = \"lse:0.1=heat-el,knn\"\nalpha = 0.01\n\
+    let changed =
+        of("heads = [\"heat\", \"knn\"]\ncompose = \"lse:0.1=heat-el,knn\"\nalpha = 0.01\n\
                       seed = 9223372036854775807\ncomponents = 3\nstandardise = \"batch\"\n\
                       [heat-el]\nmilestones = []\nnoise = 0.30000000000000004");
     assert_eq!(of(&changed.to_toml()), changed);
@@ -114,11 +115,17 @@ fn heat_stands_for_three_heads() {
 fn unknown_keys_name_their_table_and_the_nearest_key() {
     for (text, parts) in [
         ("alfa = 0.1", ["my.toml", "`alfa`", "top level", "`alpha`"]),
-        ("[heat-gmm]\nstep-siez = 1", ["my.toml", "`step-siez`", "[heat-gmm]", "`heat-gmm.step-size`"]),
+        (
+            "[heat-gmm]\nstep-siez = 1",
+            ["my.toml", "`step-siez`", "[heat-gmm]", "`heat-gmm.step-size`"],
+        ),
         ("steps = 3", ["my.toml", "`steps`", "top level", "`heat-gmm.steps`"]),
         ("[heat-el]\nseed = 3", ["my.toml", "`seed`", "[heat-el]", "`seed`"]),
         ("[heat-gmmm]\nsteps = 3", ["my.toml", "`heat-gmmm`", "top level", "`heat-gmm`"]),
-        ("[heat-el]\nkeep_start = 3", ["my.toml", "`keep_start`", "[heat-el]", "`heat-el.keep-start`"]),
+        (
+            "[heat-el]\nkeep_start = 3",
+            ["my.toml", "`keep_start`", "[heat-el]", "`heat-el.keep-start`"],
+        ),
     ] {
         let (kind, why) = refused(text);
         assert_eq!(kind, RecipeErrorKind::Key, "{text}");
@@ -198,9 +205,14 @@ fn values_out_of_range_name_the_key_and_the_layer() {
         let text = format!("heat-gmm.{key}={value}");
         let error = Recipe::of(&[set(&text)]).unwrap_err();
         assert_eq!(error.kind(), RecipeErrorKind::Value, "{text}");
-        assert!(error.to_string().starts_with(&format!("--set {text}: heat-gmm.{key} = ")), "{error}");
+        assert!(
+            error.to_string().starts_with(&format!("--set {text}: heat-gmm.{key} = ")),
+            "{error}"
+        );
     }
-    for text in ["alpha = 0", "alpha = 1", "coreset = 0", "neighbour = 0", "components = 0", "heads = []"] {
+    for text in
+        ["alpha = 0", "alpha = 1", "coreset = 0", "neighbour = 0", "components = 0", "heads = []"]
+    {
         let (kind, why) = refused(text);
         assert_eq!(kind, RecipeErrorKind::Value, "{why}");
     }

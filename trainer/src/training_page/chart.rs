@@ -45,7 +45,8 @@ pub fn curves(series: &[Series]) -> String {
         let text: Vec<String> = points.iter().map(|(x, y, _)| format!("{x:.1},{y:.1}")).collect();
         let _ = writeln!(svg, "<polyline class=\"{class}\" points=\"{}\"/>", text.join(" "));
         if let Some(&(x, y, value)) = points.last() {
-            let _ = writeln!(svg, "<circle class=\"{class}\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"3\"/>");
+            let _ =
+                writeln!(svg, "<circle class=\"{class}\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"3\"/>");
             ends.push((y, x, *name, *class, value));
         }
     }

@@ -97,11 +97,8 @@ fn outline(
         let (from, to, height) = (edge(bin), edge(bin + 1), y(*share));
         let _ = write!(points, " {from:.1},{height:.1} {to:.1},{height:.1}");
     }
-    let _ = writeln!(
-        svg,
-        "<polygon class=\"{class}\" points=\"{points} {:.1},{BOTTOM}\"/>",
-        x(1.0)
-    );
+    let _ =
+        writeln!(svg, "<polygon class=\"{class}\" points=\"{points} {:.1},{BOTTOM}\"/>", x(1.0));
 }
 
 #[cfg(test)]

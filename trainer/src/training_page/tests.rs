@@ -40,10 +40,7 @@ pub fn facts() -> Facts {
         fitted_to: 5000,
         preset: "cifar10".into(),
         seed: 3,
-        runs: vec![
-            run(HeadId::HeatGmm, gmm, 20, None),
-            run(HeadId::HeatEl, el, 7, Some(5)),
-        ],
+        runs: vec![run(HeadId::HeatGmm, gmm, 20, None), run(HeadId::HeatEl, el, 7, Some(5))],
         result: Ok(Fitted {
             spreads: vec![spread("heat-gmm", None), spread("composed", Some(4.0))],
             rule: "sum".into(),
@@ -102,7 +99,8 @@ fn a_fit_that_stopped_says_where_and_why() {
 #[test]
 fn curves_leave_out_what_cannot_be_drawn() {
     let one = |values| Series { name: "loss", class: "one", values };
-    for values in [vec![], vec![f64::NAN], vec![2.0], vec![1.0, f64::INFINITY, -3.0], vec![5.0; 4]] {
+    for values in [vec![], vec![f64::NAN], vec![2.0], vec![1.0, f64::INFINITY, -3.0], vec![5.0; 4]]
+    {
         let svg = curves(&[one(values.clone())]);
         assert!(!svg.contains("NaN") && !svg.contains("inf"), "{values:?}: {svg}");
     }
@@ -126,7 +124,10 @@ fn axes_have_few_round_ticks_that_cover_all() {
 #[test]
 fn numbers_are_short() {
     let numbers = [0.0, 1.0, -0.04123, 44.1145, 12345.6, 1e-6, 0.5, 3.0e7, 0.00021, -1e-30, 100.0];
-    let texts = ["0", "1", "-0.04123", "44.11", "12346", "1.0e-6", "0.5", "3.0e7", "0.00021", "-1.0e-30", "100"];
+    let texts = [
+        "0", "1", "-0.04123", "44.11", "12346", "1.0e-6", "0.5", "3.0e7", "0.00021", "-1.0e-30",
+        "100",
+    ];
     for (value, text) in numbers.into_iter().zip(texts) {
         assert_eq!(chart::number(value), text);
     }

@@ -68,7 +68,9 @@ impl CompareArgs {
         let Some(normal) = &self.normal else { return Ok(()) };
         check_heads(&self.heads, backbone)?;
         if let Some(id) = self.heads.iter().find(|id| REFINED.contains(id)) {
-            bail!("--heads {id}: backbones are compared by heads that need no training; leave it out");
+            bail!(
+                "--heads {id}: backbones are compared by heads that need no training; leave it out"
+            );
         }
         metrics::check_sets(self.unusual.iter().map(|(name, _)| name.as_str()))?;
         let fit = ("--fit", self.fit.as_deref().unwrap_or(data));
