@@ -2,6 +2,7 @@
 //! evaluates them and packs a model directory.
 
 pub mod autodiff;
+pub mod checkpoint;
 pub mod compare;
 pub mod extract;
 pub mod features;
@@ -13,6 +14,9 @@ pub mod metrics;
 pub mod pack;
 pub mod progress;
 pub mod quantize;
+pub mod recipe;
 pub mod report;
 pub mod score;
 pub mod source;
+pub mod training_page;
+pub mod weights;
