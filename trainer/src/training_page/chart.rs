@@ -8,7 +8,7 @@ pub const LEFT: f64 = 54.0;
 pub const TOP: f64 = 10.0;
 pub const BOTTOM: f64 = 178.0;
 /// Room for the names of the curves.
-const RIGHT: f64 = 288.0;
+const RIGHT: f64 = 300.0;
 /// Between two names.
 const LINE: f64 = 26.0;
 
@@ -128,9 +128,13 @@ impl Axis {
             Some((low, high)) => Some((v.min(low), v.max(high))),
         });
         let (low, high) = span.unwrap_or((0.0, 1.0));
-        let room = if high > low { high - low } else { high.abs().max(1e-6) };
-        // 1, 2 or 5 times a power of ten, so that there are three to seven ticks.
-        let rough = room / 4.0;
+        let (low, high) = match high > low {
+            true => (low, high),
+            false if low == 0.0 => (-1.0, 1.0),
+            false => (low - low.abs() / 2.0, low + low.abs() / 2.0),
+        };
+        // 1, 2 or 5 times a power of ten, so that there are three to eight ticks.
+        let rough = (high - low) / 5.0;
         let power = 10f64.powf(rough.log10().floor());
         let step = [1.0, 2.0, 5.0, 10.0].into_iter().find(|m| m * power >= rough).unwrap_or(10.0);
         let step = step * power;
