@@ -1,6 +1,7 @@
 //! The host side of oddsight: extracts features with the device's own code, fits the heads,
 //! evaluates them and packs a model directory.
 
+pub mod autodiff;
 pub mod checkpoint;
 pub mod compare;
 pub mod extract;
