@@ -1,6 +1,7 @@
 //! All heads of a model, fitted to the rows of one feature file.
 
 use anyhow::{Context as _, Result};
+use oddsight::backbone::FinalLayer;
 use oddsight::energy::float::{Composition, Gmm, Head, Heads, Term};
 use oddsight::energy::{HeadId, Rule, from_q32};
 use oddsight::random::Random;
@@ -45,6 +46,8 @@ pub struct HeatOptions {
     pub constants: [Constants; 3],
     /// Seed of every random choice of the training.
     pub seed: u64,
+    /// The layer whose logits are the prior of `heat-el`.
+    pub final_layer: FinalLayer,
     /// Where training is saved after every epoch.
     pub checkpoints: Option<Checkpoints>,
     /// Go on from the checkpoints that are there.

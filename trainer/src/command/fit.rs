@@ -81,7 +81,7 @@ pub fn run(args: &FitArgs) -> Result<()> {
     check_heads(&recipe.heads, &backbone)?;
     let sources = Sources::load(args, recipe.seed, given, &backbone, &input)?;
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build()?;
-    let options = head_options(&recipe, checkpoints.clone(), args.resume);
+    let options = head_options(&recipe, &backbone, checkpoints.clone(), args.resume);
     let mut training = Training::new(&recipe);
     let file = &sources.data.file;
     let fitted = pool
@@ -142,7 +142,12 @@ impl FitArgs {
     }
 }
 
-fn head_options(recipe: &Recipe, checkpoints: Option<Checkpoints>, resume: bool) -> HeadOptions {
+fn head_options(
+    recipe: &Recipe,
+    backbone: &Backbone,
+    checkpoints: Option<Checkpoints>,
+    resume: bool,
+) -> HeadOptions {
     HeadOptions {
         heads: recipe.heads.clone(),
         rule: recipe.compose.rule,
@@ -163,6 +168,7 @@ fn head_options(recipe: &Recipe, checkpoints: Option<Checkpoints>, resume: bool)
         heat: Some(HeatOptions {
             constants: recipe.heat.clone(),
             seed: recipe.seed,
+            final_layer: backbone.final_layer().clone(),
             checkpoints,
             resume,
         }),

@@ -1,18 +1,21 @@
 //! One refined head: its prior, then its residual, saved after every epoch.
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
+use oddsight::backbone::FinalLayer;
 use oddsight::energy::HeadId;
-use oddsight::energy::float::{Gmm, GmmScore, Head};
+use oddsight::energy::float::{Gmm, GmmScore, Head, Heat, LogitEnergy, Residual};
 use sha2::{Digest as _, Sha256};
 
 use super::{EachEvent, HeadOptions};
+use crate::autodiff::Mixture;
 use crate::checkpoint::Origin;
 use crate::features::{FeatureFile, Tap, TapRows};
 use crate::fit::{GmmOptions, MixtureOptions, fit_gmm, fit_mixture};
-use crate::heat::{Constants, PriorScore};
+use crate::heat::{Constants, Data, Event, Prior, PriorScore, Seed, train};
 use crate::recipe::REFINED;
 
-/// Fits the prior and trains the residual of `id`.
+/// Fits the prior and trains the residual of `id`. A run that goes on from a checkpoint first tells its
+/// state.
 pub(super) fn fit(
     id: HeadId,
     file: &FeatureFile,
@@ -25,17 +28,55 @@ pub(super) fn fit(
     let constants = &heat.constants[index];
     let tap = if id == HeadId::HeatGmmStd { Tap::Std } else { Tap::Avg };
     let rows = TapRows { file, tap, keep };
-    let prior = match id {
+    let gmm = match id {
         HeadId::HeatEl => None,
         _ => Some(mixture(&rows, options, constants)?),
     };
-    let origin = Origin::new(id, constants, heat.seed, data_sha256(&rows)?, &prior);
+    let prior = match &gmm {
+        Some(gmm) => Prior::Mixture(Mixture::new(gmm)),
+        None => logits(&heat.final_layer),
+    };
+    let layer = gmm.is_none().then_some((&heat.final_layer.weight, &heat.final_layer.bias));
+    let origin = Origin::new(id, constants, heat.seed, data_sha256(&rows)?, &(&gmm, layer));
     let resume = match &heat.checkpoints {
         Some(checkpoints) if heat.resume => checkpoints.read(id, &origin)?,
         _ => None,
     };
-    let _ = (resume, each);
-    bail!("the training core is not part of this build");
+    if let Some(state) = &resume {
+        each(id, Event::Epoch(state))?;
+    }
+    let mut data = Data::new(file, tap, keep, constants.normalize)?;
+    let seed = Seed(heat.seed);
+    let (residual, _) = train(&mut data, &prior, constants, seed, resume, &mut |event| {
+        if let (Event::Epoch(state), Some(checkpoints)) = (event, &heat.checkpoints) {
+            checkpoints.write(id, &origin, state)?;
+        }
+        each(id, event)
+    })?;
+    Ok(match gmm {
+        Some(gmm) if id == HeadId::HeatGmm => Head::HeatGmm(refined(residual, gmm, constants)),
+        Some(gmm) => Head::HeatGmmStd(refined(residual, gmm, constants)),
+        None => Head::HeatEl(refined(residual, LogitEnergy, constants)),
+    })
+}
+
+fn logits(layer: &FinalLayer) -> Prior<f32> {
+    Prior::Logits { weights: layer.weight.clone(), biases: layer.bias.clone() }
+}
+
+fn refined<P>(residual: Residual, prior: P, constants: &Constants) -> Heat<P> {
+    // The device's score of the nearest component is twice its energy.
+    let double = match constants.prior {
+        PriorScore::Mixture => 1.0,
+        PriorScore::Mahalanobis => 2.0,
+    };
+    Heat {
+        normalize: constants.normalize,
+        residual,
+        temperature: constants.temperature,
+        prior,
+        prior_temperature: constants.prior_temperature * double,
+    }
 }
 
 fn mixture(rows: &TapRows, options: &HeadOptions, constants: &Constants) -> Result<Gmm> {

@@ -18,12 +18,6 @@ pub struct Adam<T> {
 }
 
 impl<T: Real> Adam<T> {
-    /// Before the first step.
-    pub fn new(betas: [f64; 2], parameters: usize) -> Adam<T> {
-        let zeros = vec![T::zero(); parameters];
-        Adam { betas, first: zeros.clone(), second: zeros, updates: 0 }
-    }
-
     /// One step against `gradient`, with the moments' bias corrected (algorithm 1 of the paper).
     pub fn step(&mut self, parameters: &mut [T], gradient: &[T], learning_rate: f64) {
         self.updates += 1;

@@ -230,7 +230,8 @@ fn golden_loss_and_step() {
         hidden_bias,
         &[41.1181, 33.3862, -5.81088, -6.58069, -8.25891, -3.68695, 18.3761, 41.2803],
     );
-    let mut adam = Adam::new([0.0, 0.999], 121);
+    let zeros = vec![0.0; 121];
+    let mut adam = Adam { betas: [0.0, 0.999], first: zeros.clone(), second: zeros, updates: 0 };
     network.update(&mut gradient, |parameters, gradient| adam.step(parameters, gradient, 1e-2));
     close(&energies(network.stack(), &rows), &[1.18645, 1.21441, 1.19303, 1.33654, 1.29777]);
 }

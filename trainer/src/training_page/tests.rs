@@ -132,12 +132,3 @@ fn numbers_are_short() {
         assert_eq!(chart::number(value), text);
     }
 }
-
-#[test]
-fn zz_write() {
-    let mut f = facts();
-    std::fs::write("/tmp/w/ctmp/page.html", render(&f)).unwrap();
-    f.result = Err("training head heat-el: the loss of epoch 8 is NaN; give a smaller learning-rate".into());
-    f.runs[0].curves.truncate(1);
-    std::fs::write("/tmp/w/ctmp/page_stop.html", render(&f)).unwrap();
-}
