@@ -23,7 +23,7 @@ impl TrainingProgress {
     /// Starts the clock.
     pub fn new(head: impl Into<String>) -> TrainingProgress {
         let bar = std::io::stderr().is_terminal().then(|| {
-            let style = ProgressStyle::with_template("{prefix} {wide_bar} {msg}")
+            let style = ProgressStyle::with_template("{prefix} {bar:16} {wide_msg}")
                 .expect("the template is valid");
             ProgressBar::new(0).with_style(style)
         });
@@ -73,9 +73,10 @@ fn time_left(elapsed: Duration, done: u64, left: u64) -> Option<Duration> {
 fn line(step: &Step, left: Option<Duration>) -> String {
     let Step { batch, batches, loss, data_energy, sample_energy, moved, .. } = *step;
     let left = left.map_or(String::new(), |left| format!(", {} left", short(left)));
+    // A narrow terminal cuts the end off.
     format!(
-        "epoch {}/{}, batch {batch}/{batches}, loss {loss:.4}, energy {data_energy:.4} data \
-         {sample_energy:.4} samples, moved {moved:.4}{left}",
+        "epoch {}/{}, batch {batch}/{batches}{left}, loss {loss:.4}, energy {data_energy:.4} data \
+         {sample_energy:.4} samples, moved {moved:.4}",
         step.epoch + 1,
         step.epochs,
     )
@@ -108,8 +109,8 @@ mod tests {
         };
         assert_eq!(
             line(&step, Some(Duration::from_secs(125))),
-            "epoch 3/20, batch 12/48, loss -0.0123, energy -0.0500 data 0.0410 samples, moved \
-             0.3512, 2 min 5 s left"
+            "epoch 3/20, batch 12/48, 2 min 5 s left, loss -0.0123, energy -0.0500 data 0.0410 \
+             samples, moved 0.3512"
         );
     }
 

@@ -58,7 +58,8 @@ pub fn curves(series: &[Series]) -> String {
 /// Names and values at the right, moved apart where they would touch.
 fn label_ends(svg: &mut String, mut ends: Vec<(f64, f64, &str, &str, f64)>) {
     ends.sort_by(|a, b| a.0.total_cmp(&b.0));
-    let highest = BOTTOM - LINE * (ends.len().max(1) - 1) as f64;
+    // The value stands under its name, and above the epochs.
+    let highest = BOTTOM - 14.0 - LINE * (ends.len().max(1) - 1) as f64;
     let mut free = TOP;
     for (i, (y, x, name, class, value)) in ends.into_iter().enumerate() {
         let at = y.clamp(free, highest + LINE * i as f64);

@@ -64,11 +64,11 @@ impl Training {
 
     /// No more events of the head that was trained last.
     pub fn end(&mut self) {
-        if let Some((head, progress)) = self.progress.take() {
-            if let Some(run) = self.run(head) {
-                let epochs = run.curves.len() - run.resumed_at.unwrap_or(0);
-                progress.finish(epochs, run.resumed_at);
-            }
+        if let Some((head, progress)) = self.progress.take()
+            && let Some(run) = self.run(head)
+        {
+            let epochs = run.curves.len() - run.resumed_at.unwrap_or(0);
+            progress.finish(epochs, run.resumed_at);
         }
     }
 
