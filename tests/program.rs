@@ -183,6 +183,18 @@ fn doctor_lists_every_node_with_its_kernel() {
     assert!(text.contains("int8 from the picture to the features"), "{text}");
     assert!(text.contains("/layer4/layer4.1/relu_1/Relu_output_0_QuantizeLinear"), "{text}");
 
+    let output = bench.run(&["doctor", "--model", &shipped(), "--frames", "2", "--json"]);
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let [nodes, kinds] = ["nodes", "kinds"].map(|key| report[key].as_array().unwrap());
+    let macs = |entry: &Value| entry["macs"].as_u64().unwrap();
+    assert_eq!(
+        kinds.iter().map(macs).sum::<u64>(),
+        nodes.iter().map(|node| macs(&node["node"])).sum::<u64>()
+    );
+    for how in ["3×3/2", "1×1/2"] {
+        assert!(kinds.iter().any(|kind| kind["how"] == how), "{kinds:?}");
+    }
+
     // The tiny model of these tests is float: tract runs it.
     let output = bench.run(&["doctor", "--model", "model", "--frames", "2", "--json"]);
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();

@@ -1,7 +1,7 @@
 """One training step of a HEAT residual (Lafon et al., ICML 2023) in PyTorch, as its users would write it to be fast.
 
     heat_torch.py check              compares with golden values; exit status 1 when one differs
-    heat_torch.py serve --threads N  answers each line `run STEPS` of standard input with seconds per step
+    heat_torch.py serve --threads N  answers each line of standard input with a step: {"step_s": …, "cpu_s": …}
 
 The step: start N chains at samples of a Gaussian mixture with one covariance, move them by Langevin dynamics under
 E(z) = f(z)/T + E_prior(z)/T_prior on the positive part of the unit sphere, and change f by Adam so that its energy falls
@@ -10,6 +10,7 @@ parameters are frozen in the sampler, and the prior's gradient is written out (o
 """
 
 import argparse
+import json
 import math
 import sys
 import time
@@ -228,14 +229,12 @@ def serve(args):
     if args.compile:
         residual.compile()
     print(f"ready {torch.__version__}", flush=True)
-    for line in sys.stdin:
-        seconds = []
-        for _ in range(int(line.split()[1])):
-            data = functional.normalize(prior.sample(args.batch).relu_(), dim=1)
-            begin = time.perf_counter()
-            train_step(residual, adam, prior, data, prior.sample(args.batch), constants)
-            seconds.append(time.perf_counter() - begin)
-        print(" ".join(map(str, seconds)), flush=True)
+    for _ in sys.stdin:
+        data = functional.normalize(prior.sample(args.batch).relu_(), dim=1)
+        begin, begin_cpu = time.perf_counter(), time.process_time()
+        train_step(residual, adam, prior, data, prior.sample(args.batch), constants)
+        seconds, cpu = time.perf_counter() - begin, time.process_time() - begin_cpu
+        print(json.dumps({"step_s": seconds, "cpu_s": cpu}), flush=True)
 
 
 def main():

@@ -41,6 +41,8 @@ pub struct NodeListing {
     pub name: String,
     /// The operation.
     pub op: String,
+    /// How a convolution is computed: its window, stride and method; empty for other operations.
+    pub how: String,
     /// The int8 kernel, or `tract`.
     pub kernel: String,
     /// Shape of the result, as tract writes it.
@@ -55,6 +57,7 @@ impl NodeListing {
         NodeListing {
             name: name.into(),
             op: step.name().into(),
+            how: step.how(),
             kernel: kernel.name().into(),
             shape: format!("{}×{}×{}", map.height, map.width, map.channels),
             macs: step.macs(),
@@ -65,6 +68,7 @@ impl NodeListing {
         NodeListing {
             name: "logits".into(),
             op: "Features".into(),
+            how: String::new(),
             kernel: kernel.name().into(),
             shape: map.channels.to_string(),
             macs: 0,
@@ -89,6 +93,7 @@ pub(super) fn listing(
             None => NodeListing {
                 name: node.name.clone(),
                 op: node.op.name().into_owned(),
+                how: String::new(),
                 kernel: "tract".into(),
                 shape: format!("{:?}", node.outputs[0].fact.shape),
                 macs: 0,

@@ -9,10 +9,11 @@ use clap::Args;
 use oddsight::backbone::{Features, NodeListing};
 use oddsight::kernel::Kernel;
 use oddsight::model::{Model, self_test};
+use serde::Serialize;
 use serde_json::json;
 
-use super::EngineArgs;
 use super::timing::{Series, median};
+use super::{EngineArgs, clock};
 
 /// Arguments of `oddsight doctor`.
 #[derive(Args)]
@@ -39,6 +40,8 @@ pub fn run(args: &DoctorArgs) -> Result<()> {
     let kernels: Vec<&str> = Kernel::available().iter().map(|kernel| kernel.name()).collect();
     let total_ms: f64 = times_ms.iter().sum();
     let int8 = nodes.iter().filter(|node| node.kernel != "tract").count();
+    let peak = kernel.macs_per_cycle() * clock::hertz() * f64::from(args.engine.threads);
+    let kinds = kinds(nodes, &times_ms, peak);
     let mut out = stdout().lock();
     if args.json {
         let nodes: Vec<_> = nodes
@@ -54,6 +57,8 @@ pub fn run(args: &DoctorArgs) -> Result<()> {
             "integer": model.backbone().is_integer(),
             "int8_nodes": int8,
             "backbone_ms": total_ms,
+            "peak_gmac_per_s": peak / 1e9,
+            "kinds": kinds,
             "nodes": nodes,
         });
         writeln!(out, "{report}")?;
@@ -72,7 +77,47 @@ pub fn run(args: &DoctorArgs) -> Result<()> {
     };
     writeln!(out, "network  {how}; {total_ms:.3} ms a frame{threads}\n")?;
     table(&mut out, nodes, &times_ms, total_ms)?;
-    Ok(())
+    kinds_table(&mut out, &kinds, peak)
+}
+
+/// All nodes that are computed in one way.
+#[derive(Serialize)]
+struct Kind {
+    op: String,
+    how: String,
+    nodes: usize,
+    macs: u64,
+    ms: f64,
+    share: f64,
+    gmac_per_s: Option<f64>,
+    /// Of what the kernel's multiply instructions could do at this core's clock.
+    peak_share: Option<f64>,
+}
+
+/// In the order of their first nodes; `peak` in multiply-accumulates a second.
+fn kinds(nodes: &[NodeListing], times_ms: &[f64], peak: f64) -> Vec<Kind> {
+    let total_ms: f64 = times_ms.iter().sum();
+    let mut kinds: Vec<Kind> = Vec::new();
+    for (node, ms) in nodes.iter().zip(times_ms) {
+        let known = kinds.iter().position(|kind| (&kind.op, &kind.how) == (&node.op, &node.how));
+        let place = known.unwrap_or_else(|| {
+            let (op, how) = (node.op.clone(), node.how.clone());
+            let (ms, share) = (0.0, 0.0);
+            let (gmac_per_s, peak_share) = (None, None);
+            kinds.push(Kind { op, how, nodes: 0, macs: 0, ms, share, gmac_per_s, peak_share });
+            kinds.len() - 1
+        });
+        let kind = &mut kinds[place];
+        kind.nodes += 1;
+        kind.macs += node.macs;
+        kind.ms += ms;
+        kind.share = kind.ms / total_ms;
+    }
+    for kind in kinds.iter_mut().filter(|kind| kind.macs > 0) {
+        let rate = kind.macs as f64 / (kind.ms / 1e3);
+        (kind.gmac_per_s, kind.peak_share) = (Some(rate / 1e9), Some(rate / peak));
+    }
+    kinds
 }
 
 /// Median milliseconds of each node.
@@ -124,6 +169,32 @@ fn table(
             node.shape,
             100.0 * ms / total_ms
         )?;
+    }
+    Ok(())
+}
+
+fn kinds_table(out: &mut impl std::io::Write, kinds: &[Kind], peak: f64) -> Result<()> {
+    let name = |kind: &Kind| format!("{} {}", kind.op, kind.how);
+    let width = kinds.iter().map(|kind| name(kind).chars().count()).max().unwrap_or(0);
+    writeln!(out, "\nof a peak of {:.1} GMAC/s:", peak / 1e9)?;
+    writeln!(
+        out,
+        "{:width$}  {:>5}  {:>8}  {:>8}  {:>6}  {:>6}  {:>5}",
+        "kind", "nodes", "MMAC", "ms", "share", "GMAC/s", "peak"
+    )?;
+    for kind in kinds {
+        let macs =
+            if kind.macs > 0 { format!("{:.2}", kind.macs as f64 / 1e6) } else { String::new() };
+        let rate = kind.gmac_per_s.map_or(String::new(), |rate| format!("{rate:.1}"));
+        let peak = kind.peak_share.map_or(String::new(), |share| format!("{:.0}%", share * 100.0));
+        let line = format!(
+            "{:width$}  {:>5}  {macs:>8}  {:>8.4}  {:>5.1}%  {rate:>6}  {peak:>5}",
+            name(kind),
+            kind.nodes,
+            kind.ms,
+            kind.share * 100.0
+        );
+        writeln!(out, "{}", line.trim_end())?;
     }
     Ok(())
 }

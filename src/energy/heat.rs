@@ -12,11 +12,11 @@ use crate::kernel::Kernel;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Heat<P> {
     /// Whether the residual sees L2-normalised rows.
-    normalize: bool,
-    residual: Residual,
+    pub(super) normalize: bool,
+    pub(super) residual: Residual,
     /// 1 / T
     inverse_temperature: Scale,
-    prior: P,
+    pub(super) prior: P,
     /// 1 / T_prior
     inverse_prior_temperature: Scale,
 }

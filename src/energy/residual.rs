@@ -31,27 +31,27 @@ const MOST_SHIFT: i32 = 62;
 /// A fully connected layer. Row r has the weights `weights[r, ·] · multipliers[r] · 2^-shifts[r]` and
 /// the bias `biases[r] · 2^-(shifts[r] + bits)`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-struct Dense {
+pub(super) struct Dense {
     inputs: u32,
     outputs: u32,
     /// outputs × inputs, row by row.
-    weights: Vec<i8>,
+    pub(super) weights: Vec<i8>,
     /// 1 … 2²⁴
-    multipliers: Vec<u32>,
-    shifts: Vec<i8>,
+    pub(super) multipliers: Vec<u32>,
+    pub(super) shifts: Vec<i8>,
     /// Fractional bits of the coarsest input that the layer is applied to.
-    bits: i8,
-    biases: Vec<i64>,
+    pub(super) bits: i8,
+    pub(super) biases: Vec<i64>,
 }
 
 /// `f : R^D → R`; see [`float::Residual`] for its meaning.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Residual {
-    layers: Vec<Dense>,
+    pub(super) layers: Vec<Dense>,
     /// Indices into `layers` in the order of application.
-    order: Vec<u32>,
+    pub(super) order: Vec<u32>,
     /// Fractional bits of the input of each application.
-    bits: Vec<i8>,
+    pub(super) bits: Vec<i8>,
     #[serde(skip)]
     packed: Packed,
 }

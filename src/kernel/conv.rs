@@ -175,6 +175,22 @@ impl Conv {
         self.macs
     }
 
+    /// How it is computed: window, stride, dilation and groups where not 1, Winograd's method, what is added.
+    pub fn describe(&self) -> String {
+        let Window { kernel: [height, width], stride, dilation, .. } = self.window;
+        let pair = |sign: &str, [y, x]: [usize; 2]| match (y, x) {
+            (1, 1) => String::new(),
+            (y, x) if y == x => format!("{sign}{y}"),
+            (y, x) => format!("{sign}{y}×{x}"),
+        };
+        let groups =
+            if self.groups > 1 { format!(" in {} groups", self.groups) } else { "".into() };
+        let method = if matches!(self.body, Body::Winograd(_)) { " Winograd" } else { "" };
+        let added = if self.residual == Residual::None { "" } else { " + residual" };
+        let (stride, dilation) = (pair("/", stride), pair(" dilated ", dilation));
+        format!("{height}×{width}{stride}{dilation}{groups}{method}{added}")
+    }
+
     /// Bytes of packed weights.
     pub fn weight_bytes(&self) -> usize {
         match &self.body {

@@ -175,6 +175,14 @@ impl Step {
         }
     }
 
+    /// How it is computed, where there is something to say.
+    pub fn how(&self) -> String {
+        match self {
+            Step::Conv(conv) => conv.describe(),
+            _ => String::new(),
+        }
+    }
+
     /// The map that it makes.
     pub fn output(&self) -> Map {
         let vector = |channels| Map { height: 1, width: 1, channels };

@@ -267,3 +267,26 @@ fn gradient_of_the_loss_is_that_of_its_differences() {
         assert!((difference - gradient[i]).abs() < 1e-7, "{i}: {difference} {}", gradient[i]);
     }
 }
+
+#[test]
+fn large_singular_values_are_bounded_and_survive_a_stop() {
+    let layout = layout(&constants(StackKind::Untied), D);
+    let mut parameters: Vec<f64> = initial(&layout, Seed(3));
+    parameters.iter_mut().for_each(|p| *p *= 100.0);
+    let inner: usize = layout.layers().take(3).map(|(_, outputs, ..)| outputs).sum();
+    let mut network = Network::new(layout.clone(), parameters.clone(), &vec![1.0; inner]);
+    for _ in 0..50 {
+        network.update(&mut vec![0.0; layout.parameters()], |_, _| ());
+    }
+    let again = Network::new(layout.clone(), parameters.clone(), &network.singular());
+    assert_eq!(again.stack().parameters(), network.stack().parameters());
+    let layers: Vec<_> = layout.layers().collect();
+    for (_, outputs, weights, _) in &layers[..3] {
+        let found = &network.stack().parameters()[weights.clone()];
+        let matrix = nalgebra::DMatrix::from_row_slice(*outputs, found.len() / outputs, found);
+        let sigma = matrix.singular_values().max();
+        assert!((sigma - 10.0).abs() < 0.1, "{sigma}");
+    }
+    let last = layers[3].2.clone();
+    assert_eq!(network.stack().parameters()[last.clone()], parameters[last], "the last one stays");
+}
