@@ -26,6 +26,7 @@ pub use layer::Layer;
 pub use preset::Preset;
 
 use document::Document;
+pub(crate) use document::OF_MIXTURES;
 use merge::Merged;
 
 /// The newest format that this program reads; key `format`.

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use oddsight::energy::HeadId;
 
 use crate::heat::{Constants, Curve};
+use crate::recipe::OF_MIXTURES;
 
 mod chart;
 mod histogram;
@@ -154,17 +155,17 @@ fn section(page: &mut String, run: &Run) {
         };
         let loss = [of("loss", "one", |curve| curve.loss)];
         let energies = [
-            of("samples", "two", |curve| curve.sample_energy),
+            of("negatives", "two", |curve| curve.sample_energy),
             of("data", "one", |curve| curve.data_energy),
         ];
         let moved = [of("moved", "one", |curve| curve.moved)];
         page.push_str("<div class=\"charts\">\n");
         figure(page, "loss", "", &curves(&loss));
-        figure(page, "residual energy", "of data and of negative samples", &curves(&energies));
+        figure(page, "residual energy", "of data and negatives", &curves(&energies));
         figure(page, "distance moved", "from start to end of a chain", &curves(&moved));
         page.push_str("</div>\n");
     }
-    constants(page, &run.constants);
+    constants(page, run);
     page.push_str("</section>\n");
 }
 
@@ -172,10 +173,12 @@ fn figure(page: &mut String, title: &str, note: &str, svg: &str) {
     let _ = writeln!(page, "<figure><figcaption><b>{title}</b> {note}</figcaption>{svg}</figure>");
 }
 
-fn constants(page: &mut String, constants: &Constants) {
-    let table = toml::Table::try_from(constants).unwrap_or_default();
+fn constants(page: &mut String, run: &Run) {
+    let table = toml::Table::try_from(&run.constants).unwrap_or_default();
+    let has_mixture = run.head != HeadId::HeatEl;
     page.push_str("<dl>\n");
-    for (key, value) in &table {
+    let meant = |key: &str| has_mixture || !OF_MIXTURES.contains(&key);
+    for (key, value) in table.iter().filter(|(key, _)| meant(key)) {
         let value = value.as_str().map_or_else(|| value.to_string(), str::to_string);
         let _ = writeln!(page, "<div><dt>{key}</dt><dd>{}</dd></div>", escape(&value));
     }

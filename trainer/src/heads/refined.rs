@@ -14,7 +14,8 @@ use crate::fit::{GmmOptions, MixtureOptions, fit_gmm, fit_mixture};
 use crate::heat::{Constants, Data, Event, Prior, PriorScore, Seed, train};
 use crate::recipe::REFINED;
 
-/// Fits the prior and trains the residual of `id`.
+/// Fits the prior and trains the residual of `id`. A run that goes on from a checkpoint first tells its
+/// state.
 pub(super) fn fit(
     id: HeadId,
     file: &FeatureFile,
@@ -35,11 +36,15 @@ pub(super) fn fit(
         Some(gmm) => Prior::Mixture(Mixture::new(gmm)),
         None => logits(&heat.final_layer),
     };
-    let origin = Origin::new(id, constants, heat.seed, data_sha256(&rows)?, &gmm);
+    let layer = gmm.is_none().then_some((&heat.final_layer.weight, &heat.final_layer.bias));
+    let origin = Origin::new(id, constants, heat.seed, data_sha256(&rows)?, &(&gmm, layer));
     let resume = match &heat.checkpoints {
         Some(checkpoints) if heat.resume => checkpoints.read(id, &origin)?,
         _ => None,
     };
+    if let Some(state) = &resume {
+        each(id, Event::Epoch(state))?;
+    }
     let mut data = Data::new(file, tap, keep, constants.normalize)?;
     let seed = Seed(heat.seed);
     let (residual, _) = train(&mut data, &prior, constants, seed, resume, &mut |event| {

@@ -14,8 +14,8 @@ pub struct TrainingProgress {
     head: String,
     started: Instant,
     said: Instant,
-    /// Batches that were done when the first step was told: those of a run that was resumed.
-    before: Option<u64>,
+    /// When the first step was told, and the batches that were done by then.
+    first: Option<(Instant, u64)>,
     bar: Option<ProgressBar>,
 }
 
@@ -23,20 +23,20 @@ impl TrainingProgress {
     /// Starts the clock.
     pub fn new(head: impl Into<String>) -> TrainingProgress {
         let bar = std::io::stderr().is_terminal().then(|| {
-            let style = ProgressStyle::with_template("{prefix} {wide_bar} {msg}")
+            let style = ProgressStyle::with_template("{prefix} {bar:16} {wide_msg}")
                 .expect("the template is valid");
             ProgressBar::new(0).with_style(style)
         });
         let now = Instant::now();
-        TrainingProgress { head: head.into(), started: now, said: now, before: None, bar }
+        TrainingProgress { head: head.into(), started: now, said: now, first: None, bar }
     }
 
     /// Shows where training stands.
     pub fn step(&mut self, step: &Step) {
         let done = (step.epoch * step.batches + step.batch) as u64;
         let all = (step.epochs * step.batches) as u64;
-        let before = *self.before.get_or_insert(done.saturating_sub(1));
-        let left = time_left(self.started.elapsed(), done - before, all.saturating_sub(done));
+        let (since, before) = *self.first.get_or_insert_with(|| (Instant::now(), done));
+        let left = time_left(since.elapsed(), done - before, all.saturating_sub(done));
         match &self.bar {
             Some(bar) => {
                 bar.set_length(all);
@@ -52,28 +52,33 @@ impl TrainingProgress {
         }
     }
 
-    /// Ends with one line that stays.
-    pub fn finish(self, epochs: usize) {
+    /// Ends with one line that stays; `epochs` were done after those of the checkpoint, if there was
+    /// one.
+    pub fn finish(self, epochs: usize, checkpoint: Option<usize>) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
         let seconds = self.started.elapsed().as_secs_f64();
-        eprintln!("{}: {epochs} epochs in {seconds:.1} s", self.head);
+        let after = checkpoint.map_or(String::new(), |n| format!(" after the {n} of a checkpoint"));
+        eprintln!("{}: {epochs} epochs{after} in {seconds:.1} s", self.head);
     }
 }
 
-fn time_left(elapsed: Duration, done: u64, left: u64) -> Duration {
-    elapsed.div_f64(done.max(1) as f64).saturating_mul(left.min(u64::from(u32::MAX)) as u32)
+/// `None` before anything is known of the pace.
+fn time_left(elapsed: Duration, done: u64, left: u64) -> Option<Duration> {
+    let each = elapsed.as_secs_f64() / done as f64;
+    Duration::try_from_secs_f64(each * left as f64).ok()
 }
 
-fn line(step: &Step, left: Duration) -> String {
+fn line(step: &Step, left: Option<Duration>) -> String {
     let Step { batch, batches, loss, data_energy, sample_energy, moved, .. } = *step;
+    let left = left.map_or(String::new(), |left| format!(", {} left", short(left)));
+    // A narrow terminal cuts the end off.
     format!(
-        "epoch {}/{}, batch {batch}/{batches}, loss {loss:.4}, energy {data_energy:.4} data \
-         {sample_energy:.4} samples, moved {moved:.4}, {} left",
+        "epoch {}/{}, batch {batch}/{batches}{left}, loss {loss:.4}, energy {data_energy:.4} data \
+         {sample_energy:.4} samples, moved {moved:.4}",
         step.epoch + 1,
         step.epochs,
-        short(left)
     )
 }
 
@@ -103,16 +108,16 @@ mod tests {
             moved: 0.3512,
         };
         assert_eq!(
-            line(&step, Duration::from_secs(125)),
-            "epoch 3/20, batch 12/48, loss -0.0123, energy -0.0500 data 0.0410 samples, moved \
-             0.3512, 2 min 5 s left"
+            line(&step, Some(Duration::from_secs(125))),
+            "epoch 3/20, batch 12/48, 2 min 5 s left, loss -0.0123, energy -0.0500 data 0.0410 \
+             samples, moved 0.3512"
         );
     }
 
     #[test]
     fn time_left_counts_the_batches_of_this_process_only() {
-        assert_eq!(time_left(Duration::from_secs(10), 5, 50), Duration::from_secs(100));
-        assert_eq!(time_left(Duration::from_secs(3), 0, 2), Duration::from_secs(6));
+        assert_eq!(time_left(Duration::from_secs(10), 5, 50), Some(Duration::from_secs(100)));
+        assert_eq!(time_left(Duration::from_secs(3), 0, 2), None);
         assert_eq!(short(Duration::from_secs(59)), "59 s");
         assert_eq!(short(Duration::from_secs(7500)), "2 h 5 min");
     }

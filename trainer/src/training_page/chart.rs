@@ -8,7 +8,7 @@ pub const LEFT: f64 = 54.0;
 pub const TOP: f64 = 10.0;
 pub const BOTTOM: f64 = 178.0;
 /// Room for the names of the curves.
-const RIGHT: f64 = 288.0;
+const RIGHT: f64 = 300.0;
 /// Between two names.
 const LINE: f64 = 26.0;
 
@@ -58,7 +58,8 @@ pub fn curves(series: &[Series]) -> String {
 /// Names and values at the right, moved apart where they would touch.
 fn label_ends(svg: &mut String, mut ends: Vec<(f64, f64, &str, &str, f64)>) {
     ends.sort_by(|a, b| a.0.total_cmp(&b.0));
-    let highest = BOTTOM - LINE * (ends.len().max(1) - 1) as f64;
+    // The value stands under its name, and above the epochs.
+    let highest = BOTTOM - 14.0 - LINE * (ends.len().max(1) - 1) as f64;
     let mut free = TOP;
     for (i, (y, x, name, class, value)) in ends.into_iter().enumerate() {
         let at = y.clamp(free, highest + LINE * i as f64);
@@ -128,9 +129,13 @@ impl Axis {
             Some((low, high)) => Some((v.min(low), v.max(high))),
         });
         let (low, high) = span.unwrap_or((0.0, 1.0));
-        let room = if high > low { high - low } else { high.abs().max(1e-6) };
-        // 1, 2 or 5 times a power of ten, so that there are three to seven ticks.
-        let rough = room / 4.0;
+        let (low, high) = match high > low {
+            true => (low, high),
+            false if low == 0.0 => (-1.0, 1.0),
+            false => (low - low.abs() / 2.0, low + low.abs() / 2.0),
+        };
+        // 1, 2 or 5 times a power of ten, so that there are three to eight ticks.
+        let rough = (high - low) / 5.0;
         let power = 10f64.powf(rough.log10().floor());
         let step = [1.0, 2.0, 5.0, 10.0].into_iter().find(|m| m * power >= rough).unwrap_or(10.0);
         let step = step * power;

@@ -35,7 +35,7 @@ impl Training {
         Training { runs: runs.collect(), progress: None }
     }
 
-    /// An event of the training of `head`. An epoch before the first step is that of a checkpoint.
+    /// An event of the training of `head`. An epoch told before the first step is that of a checkpoint.
     pub fn hear(&mut self, head: HeadId, event: Event) {
         if self.progress.as_ref().is_none_or(|(of, _)| *of != head) {
             self.end();
@@ -64,9 +64,11 @@ impl Training {
 
     /// No more events of the head that was trained last.
     pub fn end(&mut self) {
-        if let Some((head, progress)) = self.progress.take() {
-            let epochs = self.run(head).map_or(0, |run| run.curves.len());
-            progress.finish(epochs);
+        if let Some((head, progress)) = self.progress.take()
+            && let Some(run) = self.run(head)
+        {
+            let epochs = run.curves.len() - run.resumed_at.unwrap_or(0);
+            progress.finish(epochs, run.resumed_at);
         }
     }
 

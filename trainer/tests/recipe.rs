@@ -1,0 +1,307 @@
+//! Recipes, checkpoints and reports of refined heads as their users see them, on the tiny network.
+
+use std::path::PathBuf;
+use std::process::{Command, Output};
+
+use oddsight::image::{Rgb, encode_png};
+use oddsight::model::Model;
+use oddsight::model::self_test::picture;
+use serde_json::Value;
+
+#[path = "../../tests/support/tiny.rs"]
+mod tiny;
+
+use tiny::{SIDE, Tail};
+
+struct Bench {
+    dir: tempfile::TempDir,
+}
+
+/// A training that takes no time.
+const SMALL: &str = "heads = [\"gmm\", \"heat\"]\ncompose = \"sum=heat\"\n\
+    [heat-gmm]\nhidden = 16\ndepth = 2\nepochs = 4\nbatch = 32\nsteps = 3\nlearning-rate = 1e-3\n\
+    replay = 64\n\
+    [heat-gmm-std]\nhidden = 16\ndepth = 2\nepochs = 2\nbatch = 32\nsteps = 1\n\
+    [heat-el]\nhidden = 16\ndepth = 2\nepochs = 2\nbatch = 32\nsteps = 2\nproposal = \"data\"\n";
+
+const FIT: &str = "fit --backbone tiny.onnx --recipe small.toml --holdout 0.4 --out model";
+
+impl Bench {
+    /// A folder with the tiny network, `small.toml`, and `f.safetensors` of two classes of 60.
+    fn new() -> Bench {
+        let bench = Bench { dir: tempfile::tempdir().unwrap() };
+        std::fs::write(bench.path("tiny.onnx"), tiny::onnx(Tail::Legacy)).unwrap();
+        std::fs::write(bench.path("small.toml"), SMALL).unwrap();
+        for seed in 0..60 {
+            bench.picture(&format!("data/dark/{seed:02}.png"), &tinted(seed, 1));
+            bench.picture(&format!("data/light/{seed:02}.png"), &tinted(seed + 1000, 2));
+        }
+        bench.features("data", "f.safetensors");
+        bench
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    fn picture(&self, name: &str, picture: &Rgb) {
+        let path = self.path(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, encode_png(picture)).unwrap();
+    }
+
+    fn features(&self, data: &str, out: &str) {
+        let args = format!("features --backbone tiny.onnx --data {data} --out {out}");
+        success(&self.run(&args));
+    }
+
+    fn run(&self, args: &str) -> Output {
+        let program = env!("CARGO_BIN_EXE_oddsight-train");
+        let args = args.split_whitespace();
+        Command::new(program).current_dir(self.dir.path()).args(args).output().unwrap()
+    }
+
+    fn fit(&self, more: &str) -> Output {
+        self.run(&format!("{FIT} --data f.safetensors {more}"))
+    }
+
+    fn heads(&self) -> Vec<u8> {
+        std::fs::read(self.path("model/heads.postcard")).unwrap()
+    }
+
+    fn card(&self) -> Value {
+        serde_json::from_slice(&std::fs::read(self.path("model/card.json")).unwrap()).unwrap()
+    }
+
+    /// Writes `to` as a copy of the file `from` in which feature `index` of `avg` is another one.
+    fn with_feature(&self, from: &str, to: &str, index: usize, feature: i32) {
+        let mut bytes = std::fs::read(self.path(from)).unwrap();
+        let header = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+        let json: Value = serde_json::from_slice(&bytes[8..8 + header]).unwrap();
+        let start = json["avg"]["data_offsets"][0].as_u64().unwrap() as usize;
+        let at = 8 + header + start + 4 * index;
+        bytes[at..at + 4].copy_from_slice(&feature.to_le_bytes());
+        std::fs::write(self.path(to), bytes).unwrap();
+    }
+}
+
+/// A seeded picture whose levels are multiplied: the two classes differ in brightness.
+fn tinted(seed: u64, brightness: u8) -> Rgb {
+    let mut picture = picture(seed, [SIDE, SIDE]);
+    picture.pixels.iter_mut().for_each(|level| *level = *level / 4 * brightness);
+    picture
+}
+
+fn success(output: &Output) -> String {
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn failure(output: &Output) -> String {
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let text = String::from_utf8(output.stderr.clone()).unwrap();
+    assert!(text.contains("error: ") && !text.contains("panicked"), "{text}");
+    text
+}
+
+#[test]
+fn a_printed_recipe_is_read_again_and_flags_win() {
+    let bench = Bench::new();
+    let printed = success(&bench.run("recipe --preset imagenet --set heat-gmm.steps=7"));
+    assert!(printed.contains("steps = 7") && printed.contains("tapering"), "{printed}");
+    std::fs::write(bench.path("printed.toml"), &printed).unwrap();
+    assert_eq!(success(&bench.run("recipe --recipe printed.toml")), printed);
+    let args = "recipe --recipe printed.toml --set alpha=0.2 --set seed=3 --alpha 0.3";
+    let over = success(&bench.run(args));
+    assert!(over.contains("alpha = 0.3\nseed = 3\n"), "{over}");
+}
+
+#[test]
+fn recipes_that_are_none_are_refused_before_the_work() {
+    let bench = Bench::new();
+    for (text, parts) in [
+        ("format = 9\nwarp = 1", &["newer version", "update oddsight-train"][..]),
+        ("[heat-gmm]\nstep-siez = 1", &["step-siez", "[heat-gmm]", "heat-gmm.step-size"]),
+        ("[heat-gmm]\nsteps = \"many\"", &["heat-gmm.steps", "whole number"]),
+        ("[heat-el]\ntemperature = -1", &["heat-el.temperature", "more than 0"]),
+        ("[heat-el]\nprior = \"mixture\"", &["heat-el.prior", "no meaning"]),
+        ("seed =", &["line 1"]),
+    ] {
+        std::fs::write(bench.path("bad.toml"), text).unwrap();
+        let args = "fit --backbone tiny.onnx --data f.safetensors --out model --recipe bad.toml";
+        let why = failure(&bench.run(args));
+        assert!(why.contains("bad.toml") && parts.iter().all(|part| why.contains(part)), "{why}");
+        assert!(!bench.path("model").exists());
+    }
+    for more in ["--preset cifar", "--heads heatt", "--seed -1", "--standardise some"] {
+        assert_eq!(bench.fit(more).status.code(), Some(2), "{more}");
+    }
+    let why = failure(
+        &bench
+            .run("fit --backbone tiny.onnx --data f.safetensors --out model --heads gmm --resume"),
+    );
+    assert!(why.contains("--resume") && why.contains("heat"), "{why}");
+}
+
+#[test]
+fn refined_heads_are_fitted_reported_and_cleaned_up_after() {
+    let bench = Bench::new();
+    let said = success(&bench.fit("--report report.html"));
+    assert!(said.contains("heat-gmm-std") && said.contains("report.html"), "{said}");
+    let model = Model::open(&bench.path("model")).unwrap();
+    assert_eq!(model.blob().heads.heads.len(), 4);
+    assert!(!bench.path("model.checkpoints").exists());
+    let page = std::fs::read_to_string(bench.path("report.html")).unwrap();
+    assert_eq!(page.matches("<polyline").count(), 3 * 4, "four curves for each refined head");
+    assert_eq!(page.matches("<polygon").count(), 2 * 5, "two spreads for each head and the sum");
+    assert!(page.contains("4 of 4") && !page.contains("Stopped"));
+    let recipe = bench.card()["recipe"].clone();
+    assert_eq!((&recipe["heat-gmm"]["hidden"], &recipe["alpha"]), (&16.into(), &0.05.into()));
+    let first = bench.heads();
+    success(&bench.fit("--threads 1 --keep-checkpoints"));
+    assert_eq!(bench.heads(), first, "threads change nothing");
+    assert!(bench.path("model.checkpoints/heat-gmm.checkpoint").is_file());
+    // Fewer rows than the batch of 256: the batch is all of them.
+    success(&bench.fit("--standardise batch --checkpoints other"));
+    assert_eq!(bench.heads(), first);
+}
+
+/// The head that was trained last goes on from the middle; heads that were finished are taken as they
+/// are.
+#[test]
+fn a_stopped_run_goes_on_to_the_same_bits() {
+    let bench = Bench::new();
+    success(&bench.fit("--keep-checkpoints"));
+    let whole = bench.heads();
+    // A run is stopped by an error of its last head: the others leave their checkpoints.
+    std::fs::remove_dir_all(bench.path("model.checkpoints")).unwrap();
+    let diverges = "--report report.html --set heat-el.learning-rate=1e30 --set heat-el.epochs=9";
+    let why = failure(&bench.fit(diverges));
+    assert!(why.contains("heat-el") && why.contains("learning-rate"), "{why}");
+    let page = std::fs::read_to_string(bench.path("report.html")).unwrap();
+    assert!(page.contains("Stopped:") && page.contains("4 of 4"), "what was learnt is shown");
+    let why = failure(&bench.fit(""));
+    assert!(why.contains("--resume") && why.contains("remove the folder"), "{why}");
+    let _ = std::fs::remove_file(bench.path("model.checkpoints/heat-el.checkpoint"));
+    let output = bench.fit("--resume --report report.html");
+    success(&output);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("heat-gmm: 0 epochs after the 4 of a checkpoint"), "{said}");
+    assert_eq!(bench.heads(), whole);
+    let page = std::fs::read_to_string(bench.path("report.html")).unwrap();
+    assert!(page.contains("went on from a checkpoint after 4"));
+    assert!(!bench.path("model.checkpoints").exists());
+}
+
+#[test]
+fn checkpoints_that_do_not_fit_are_refused_by_name() {
+    let bench = Bench::new();
+    success(&bench.fit("--keep-checkpoints"));
+    let path = bench.path("model.checkpoints/heat-gmm.checkpoint");
+    let whole = std::fs::read(&path).unwrap();
+    for (more, word) in [
+        ("--set heat-gmm.l2=3", "other constants"),
+        ("--set heat-gmm.prior=mahalanobis", "other constants"),
+        ("--calibration f.safetensors", "other data"),
+        ("--seed 5", "seed 0, not 5"),
+    ] {
+        let fit = match more.starts_with("--calibration") {
+            true => FIT.replace("--holdout 0.4", ""),
+            false => FIT.to_string(),
+        };
+        let why = failure(&bench.run(&format!("{fit} --data f.safetensors --resume {more}")));
+        assert!(why.contains("heat-gmm.checkpoint") && why.contains(word), "{more}: {why}");
+    }
+    let mut altered = whole.clone();
+    altered[whole.len() / 2] ^= 1;
+    let mut newer = whole.clone();
+    newer[8] = 2;
+    for (bytes, word) in [
+        (&whole[..whole.len() / 2], "bytes long"),
+        (&altered, "checksum"),
+        (&newer, "newer"),
+        (b"ODDSIGHT", "not a checkpoint"),
+    ] {
+        std::fs::write(&path, bytes).unwrap();
+        let why = failure(&bench.fit("--resume"));
+        assert!(why.contains("heat-gmm.checkpoint") && why.contains(word), "{why}");
+        assert!(why.contains("remove "), "{why}");
+    }
+}
+
+#[test]
+fn features_that_cannot_be_learnt_from_are_named() {
+    let bench = Bench::new();
+    bench.with_feature("f.safetensors", "nan.safetensors", 12 * 7 + 3, i32::MIN);
+    for heads in ["heat-gmm", "heat-el"] {
+        let args = "fit --backbone tiny.onnx --recipe small.toml --data nan.safetensors --out model \
+                    --calibration f.safetensors";
+        let why = failure(&bench.run(&format!("{args} --heads {heads} --compose sum")));
+        assert!(why.contains("nan.safetensors") && why.contains("row 7"), "{heads}: {why}");
+        assert!(!bench.path("model").exists());
+        let _ = std::fs::remove_dir_all(bench.path("model.checkpoints"));
+    }
+}
+
+/// A dead channel, one folder, and fewer pictures than channels are ridged and trained.
+#[test]
+fn scarce_features_still_train() {
+    let bench = Bench::new();
+    for seed in 0..9 {
+        bench.picture(&format!("few/only/{seed}.png"), &tinted(seed, 1));
+    }
+    bench.features("few", "few.safetensors");
+    for row in 0..9 {
+        bench.with_feature("few.safetensors", "few.safetensors", 12 * row + 5, 0);
+    }
+    let args = "fit --backbone tiny.onnx --recipe small.toml --data few.safetensors --out model \
+                --calibration f.safetensors";
+    let output = bench.run(args);
+    success(&output);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("ridge"), "{said}");
+    let model = Model::open(&bench.path("model")).unwrap();
+    assert_eq!(model.blob().heads.heads.len(), 4);
+}
+
+/// The map of a stride-2 network is 1×1 for an input of 2×2 pixels.
+#[test]
+fn a_map_of_one_pixel_has_no_standard_deviation() {
+    let bench = Bench::new();
+    let args =
+        "fit --backbone tiny.onnx --input-size 2 --data data --out model --heads heat-gmm-std";
+    let why = failure(&bench.run(args));
+    assert!(why.contains("heat-gmm-std") && why.contains("1×1"), "{why}");
+}
+
+#[test]
+fn known_unusual_pictures_weigh_heads_and_are_kept_from_evaluation() {
+    let bench = Bench::new();
+    for seed in 0..30 {
+        bench.picture(&format!("scratched/{seed}.png"), &picture(seed, [SIDE, SIDE]));
+        bench.picture(&format!("torn/{seed}.png"), &picture(seed + 100, [SIDE, SIDE]));
+        bench.picture(&format!("fresh/{seed}.png"), &tinted(seed + 5000, 1));
+    }
+    let fit = "fit --backbone tiny.onnx --data data --holdout 0.4 --out model --heads gmm,el";
+    success(&bench.run(fit));
+    let plain = bench.heads();
+    assert!(bench.card()["known_unusual"].is_null());
+    success(&bench.run(&format!("{fit} --known-unusual scratched")));
+    assert_ne!(bench.heads(), plain, "the composition is weighed");
+    let known = bench.card()["known_unusual"].clone();
+    assert_eq!((&known[0]["source"], &known[0]["pictures"]), (&"scratched".into(), &30.into()));
+    let eval = "eval --model model --normal fresh --resamples 5 --unusual";
+    success(&bench.run(&format!("{eval} torn=torn")));
+    bench.features("scratched", "scratched.safetensors");
+    for source in ["scratched", "scratched.safetensors"] {
+        let why = failure(&bench.run(&format!("{eval} torn=torn new={source}")));
+        assert!(why.contains("--unusual new=") && why.contains("--known-unusual"), "{why}");
+    }
+    for (more, word) in [
+        ("--known-unusual data", "the same pictures as --data"),
+        ("--known-unusual torn --known-unusual torn", "the same pictures as --known-unusual torn"),
+    ] {
+        let why = failure(&bench.run(&format!("{fit} {more}")));
+        assert!(why.contains(word), "{why}");
+    }
+}
