@@ -60,10 +60,12 @@ pub fn check_heads(heads: &[HeadId], backbone: &Backbone) -> Result<()> {
         ensure!(!heads[..i].contains(id), "--heads names {id} twice");
     }
     let map = backbone.map();
-    ensure!(
-        !(heads.contains(&HeadId::GmmStd) && map.height * map.width == 1),
-        "head gmm-std needs a map of more than 1×1, but this backbone's is 1×1 at this input size; \
-         use a larger --input-size or leave gmm-std out"
-    );
+    for id in [HeadId::GmmStd, HeadId::HeatGmmStd] {
+        ensure!(
+            !(heads.contains(&id) && map.height * map.width == 1),
+            "head {id} needs a map of more than 1×1, but this backbone's is 1×1 at this input size; \
+             use a larger --input-size or leave {id} out"
+        );
+    }
     Ok(())
 }
