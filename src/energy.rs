@@ -10,7 +10,8 @@
 //! the same energy, bit for bit, on every instruction set. A head's energy is signed Q31.32, the
 //! composed one signed Q47.16. Heads are fitted in `f64` ([`float`]) and then fixed; the `f64` form
 //! stays as the oracle: energies of the two differ by less than 0.1 % of the spread of normal
-//! energies, which the tests check on real features.
+//! energies, which the tests check on real features. A residual has int8 weights, so that a refined
+//! head differs by more (docs/heads.md).
 //!
 //! # Broken frames
 //!

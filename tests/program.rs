@@ -154,6 +154,10 @@ fn inspect_describes_a_model_a_heads_file_and_a_backbone() {
         assert!(whole.contains(word), "{word}: {whole}");
     }
     assert!(say("model/heads.postcard").contains("energy of the logits"));
+    let golden = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/heads-v3.postcard");
+    let refined = "energy of the logits, temperature 4; refined by a residual 12-9-1 of 127 parameters, \
+                   temperature 0.25";
+    assert!(say(golden).contains(refined), "{}", say(golden));
     assert!(say("model/backbone.onnx").contains("12 features to 4 classes"));
     let missing = bench.run(&["inspect", "nowhere"]);
     assert!(failure(&missing).contains("nowhere"));

@@ -152,12 +152,14 @@ fn describe(head: &Head) -> String {
 
 fn describe_heat<P>(heat: &Heat<P>) -> String {
     let widths: Vec<_> = heat.residual().widths().iter().map(usize::to_string).collect();
+    // A stored temperature is exact to nine digits.
+    let six = |x: f64| (x * 1e6).round() / 1e6;
     format!(
-        " at temperature {:.6}, refined by a residual of {}-1 at temperature {:.6} ({} parameters)",
-        heat.prior_temperature(),
+        ", temperature {}; refined by a residual {}-1 of {} parameters, temperature {}",
+        six(heat.prior_temperature()),
         widths.join("-"),
-        heat.temperature(),
-        heat.residual().parameters()
+        heat.residual().parameters(),
+        six(heat.temperature())
     )
 }
 

@@ -76,6 +76,19 @@ fn heads_compose_and_name_the_nearest_component() {
     assert_eq!(scores.nearest, Some(1));
 }
 
+/// The nearest component is that of a refined mixture, too, whether or not its prior is a head.
+#[test]
+fn a_refined_mixture_names_the_nearest_component() {
+    let mut heads = heads();
+    heads.heads.drain(3..6);
+    heads.composition.terms.truncate(6);
+    assert_eq!(heads.check(2, 3), Ok(()));
+    for (entry, nearest) in [(-9.0, 0), (9.0, 1)] {
+        let scores = score(&heads, &features(&[entry, 0.0], &[0.0, 2.0], &[1.0, 3.0, -2.0]));
+        assert_eq!(scores.nearest, Some(nearest));
+    }
+}
+
 /// The energies of stored models are promised to the last bit: a change here breaks them all.
 #[test]
 fn energies_are_frozen() {

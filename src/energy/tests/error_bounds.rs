@@ -220,18 +220,19 @@ proptest! {
     /// Per term 2⁻³⁰ of its size and 2⁻¹⁷ of rounding, and for `lse` 2⁻³¹/|β|.
     #[test]
     fn compositions_are_within_their_bound(
-        rule in rules(), terms in prop::collection::vec((-50.0..50.0f64, -9.0..9.0f64, 0.1..9.0f64), 1..6)
+        rule in rules(),
+        terms in prop::collection::vec((-50.0..50.0f64, -9.0..9.0f64, 0.1..9.0f64, 0.1..4.0f64), 1..6)
     ) {
         let heads_q32: Vec<i64> = terms.iter().map(|t| to_fixed(t.0, 32, 62).unwrap()).collect();
         let energies: Vec<f64> = heads_q32.iter().map(|&e| from_q32(e)).collect();
         let float_terms: Vec<float::Term> = terms.iter().zip(0..)
-            .map(|(t, head)| float::Term { head, mean: t.1, std: t.2, weight: 1.0 })
+            .map(|(t, head)| float::Term { head, mean: t.1, std: t.2, weight: t.3 })
             .collect();
         let composition = float::Composition { rule, terms: float_terms };
         let (exact, exact_shares) = composition.compose(&energies);
         let mut scores = Scores { heads_q32, ..Scores::default() };
         Composition::fix(&composition, terms.len()).unwrap().compose(&mut scores, &mut Scratch::default());
-        let size: f64 = terms.iter().map(|t| ((t.0 - t.1) / t.2).abs() + 1.0).sum();
+        let size: f64 = terms.iter().map(|t| (t.3 * (t.0 - t.1) / t.2).abs() + 1.0).sum();
         let beta = if let Rule::LogSumExp(beta) = rule { beta } else { 1.0 };
         let step = power_of_two(-17);
         let bound = size * power_of_two(-30) * (1.0 + 1.0 / beta.abs()) + terms.len() as f64 * step;

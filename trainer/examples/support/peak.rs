@@ -27,7 +27,9 @@ fn run() -> usize {
         let [a, b] = [black_box(0.999), black_box(0.001)].map(|x| _mm512_set1_ps(x));
         let mut sums = [_mm512_set1_ps(1.0); CHAINS];
         for _ in 0..ROUNDS {
-            sums = sums.map(|sum| _mm512_fmadd_ps(sum, a, b));
+            for sum in &mut sums {
+                *sum = _mm512_fmadd_ps(*sum, a, b);
+            }
         }
         black_box(sums);
     }
@@ -37,7 +39,9 @@ fn run() -> usize {
         let [a, b] = [black_box(0.999), black_box(0.001)].map(|x| _mm256_set1_ps(x));
         let mut sums = [_mm256_set1_ps(1.0); CHAINS];
         for _ in 0..ROUNDS {
-            sums = sums.map(|sum| _mm256_fmadd_ps(sum, a, b));
+            for sum in &mut sums {
+                *sum = _mm256_fmadd_ps(*sum, a, b);
+            }
         }
         black_box(sums);
     }
