@@ -1,4 +1,5 @@
-//! Prints what scoring costs per frame and head, for mixtures of ten components, one thread.
+//! Prints what scoring costs per frame and head, for mixtures of ten components and residuals with a
+//! hidden layer applied four times, one thread.
 //!
 //!     cargo run --release --example head_speed
 //!
@@ -8,7 +9,9 @@
 use std::time::{Duration, Instant};
 
 use oddsight::backbone::{Features, to_feature};
-use oddsight::energy::float::{Composition, Gmm, GmmScore, Head, Heads, Knn, Term, project};
+use oddsight::energy::float::{
+    Composition, Dense, Gmm, GmmScore, Head, Heads, Heat, Knn, LogitEnergy, Residual, Term, project,
+};
 use oddsight::energy::{Rule, Scores, Scratch};
 use oddsight::random::Random;
 
@@ -25,12 +28,23 @@ fn main() {
         for (name, heads) in [
             ("el", vec![Head::El]),
             ("msp", vec![Head::Msp]),
-            ("gmm", vec![Head::Gmm(gmm)]),
+            ("gmm", vec![Head::Gmm(gmm.clone())]),
             ("gmm + gmm-std + el", composed),
             ("knn of 3072 rows", vec![Head::Knn(knn)]),
         ] {
             let (median, best) = measure(heads, width);
             println!("width {width}, {name}: {median} ({best})");
+        }
+        for hidden in [256, 512, 1024] {
+            let mut heat_gmm = || heat(gmm.clone(), width, hidden, &mut random);
+            let (avg, std) = (Head::HeatGmm(heat_gmm()), Head::HeatGmmStd(heat_gmm()));
+            let el = Head::HeatEl(heat(LogitEnergy, width, hidden, &mut random));
+            for (name, heads) in
+                [("heat-el", vec![el.clone()]), ("all three heat heads", vec![avg, std, el])]
+            {
+                let (median, best) = measure(heads, width);
+                println!("width {width}, hidden {hidden}, {name}: {median} ({best})");
+            }
         }
     }
 }
@@ -51,6 +65,25 @@ fn mixture(width: usize, random: &mut Random) -> Gmm {
     }
 }
 
+/// A prior with a residual as it is before training.
+fn heat<P>(prior: P, width: usize, hidden: usize, random: &mut Random) -> Heat<P> {
+    const DEPTH: usize = 4;
+    let mut dense = |inputs: usize, outputs: usize| {
+        let bound = 1.0 / (inputs as f64).sqrt();
+        let mut draw = |n| (0..n).map(|_| random.range(-bound, bound) as f32).collect();
+        Dense {
+            inputs: inputs as u32,
+            outputs: outputs as u32,
+            weights: draw(inputs * outputs),
+            biases: draw(outputs),
+        }
+    };
+    let layers = vec![dense(width, hidden), dense(hidden, hidden), dense(hidden, 1)];
+    let order = [&[0][..], &[1; DEPTH], &[2]].concat();
+    let residual = Residual { layers, ranges: vec![0.2; order.len()], order };
+    Heat { normalize: true, residual, temperature: 1.0, prior, prior_temperature: 1000.0 }
+}
+
 /// Rows around ten centres, of unit length like the query.
 fn bank(width: usize, random: &mut Random) -> Knn {
     let centres: Vec<f64> = (0..CLASSES * width).map(|_| random.range(0.0, 2.0)).collect();
@@ -66,7 +99,9 @@ fn bank(width: usize, random: &mut Random) -> Knn {
 
 /// Median and least nanoseconds of one frame.
 fn measure(heads: Vec<Head>, width: usize) -> (u128, u128) {
-    let terms = (0..heads.len() as u32).map(|head| Term { head, mean: 0.0, std: 1.0 }).collect();
+    let terms = (0..heads.len() as u32)
+        .map(|head| Term { head, mean: 0.0, std: 1.0, weight: 1.0 })
+        .collect();
     let composition = Composition { rule: Rule::Sum, terms };
     let heads = Heads { heads, composition }.fix().expect("the numbers are in range");
     let mut random = Random::new(2);

@@ -66,6 +66,7 @@ impl Normalise {
 /// A loaded network, shared by all threads; each thread runs a [`State`] of its own.
 pub struct Backbone {
     engine: Engine,
+    kernel: Kernel,
     nodes: Vec<NodeListing>,
     digest: [u8; 32],
     exported_for: Option<[u32; 2]>,
@@ -167,7 +168,12 @@ impl Backbone {
             return Err(refuse(BackboneErrorKind::Taps, why));
         }
         taps.check_pool(map).map_err(|why| refuse(BackboneErrorKind::Taps, why))?;
-        Ok(Backbone { engine, nodes, digest, exported_for, crop, map, taps, final_layer })
+        Ok(Backbone { engine, kernel, nodes, digest, exported_for, crop, map, taps, final_layer })
+    }
+
+    /// The kernel that it was loaded for.
+    pub fn kernel(&self) -> Kernel {
+        self.kernel
     }
 
     /// SHA-256 of the ONNX file.

@@ -27,8 +27,10 @@ mod exp_log;
 mod fixed;
 pub mod float;
 mod gmm;
+mod heat;
 mod knn;
 mod logit;
+mod residual;
 mod rule;
 mod unit;
 
@@ -41,12 +43,15 @@ use serde::{Deserialize, Serialize};
 pub use compose::{Composition, Term};
 pub use error::{EnergyError, EnergyErrorKind};
 pub use fixed::{BROKEN, Scale, from_q16, from_q32};
-pub use float::GmmScore;
+pub use float::{GmmScore, LogitEnergy};
 pub use gmm::Gmm;
+pub use heat::Heat;
 pub use knn::Knn;
+pub use residual::Residual;
 pub use rule::Rule;
 
 use crate::backbone::{Features, NOT_A_NUMBER};
+use crate::kernel::Kernel;
 
 /// One energy head. The order of the variants is the file format.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -63,6 +68,12 @@ pub enum Head {
     GmmStd(Gmm),
     /// Nearest neighbours over `avg`.
     Knn(Knn),
+    /// [`Head::Gmm`], refined by a residual over the same rows.
+    HeatGmm(Heat<Gmm>),
+    /// [`Head::GmmStd`], refined by a residual over the same rows.
+    HeatGmmStd(Heat<Gmm>),
+    /// [`Head::El`], refined by a residual over `avg`.
+    HeatEl(Heat<LogitEnergy>),
 }
 
 /// The name of a head, as it is spelt in files, tables and on the command line.
@@ -80,14 +91,29 @@ pub enum HeadId {
     GmmStd,
     /// `knn`, see [`Head::Knn`]
     Knn,
+    /// `heat-gmm`, see [`Head::HeatGmm`]
+    HeatGmm,
+    /// `heat-gmm-std`, see [`Head::HeatGmmStd`]
+    HeatGmmStd,
+    /// `heat-el`, see [`Head::HeatEl`]
+    HeatEl,
 }
 
 impl HeadId {
     /// Every head, in the order of the file format.
-    pub const ALL: [HeadId; 6] =
-        [HeadId::Msp, HeadId::Mls, HeadId::El, HeadId::Gmm, HeadId::GmmStd, HeadId::Knn];
+    pub const ALL: [HeadId; 9] = [
+        HeadId::Msp,
+        HeadId::Mls,
+        HeadId::El,
+        HeadId::Gmm,
+        HeadId::GmmStd,
+        HeadId::Knn,
+        HeadId::HeatGmm,
+        HeadId::HeatGmmStd,
+        HeadId::HeatEl,
+    ];
 
-    /// `msp`, `mls`, `el`, `gmm`, `gmm-std` or `knn`.
+    /// `msp`, `mls`, `el`, `gmm`, `gmm-std`, `knn`, `heat-gmm`, `heat-gmm-std` or `heat-el`.
     pub fn name(self) -> &'static str {
         match self {
             HeadId::Msp => "msp",
@@ -96,6 +122,9 @@ impl HeadId {
             HeadId::Gmm => "gmm",
             HeadId::GmmStd => "gmm-std",
             HeadId::Knn => "knn",
+            HeadId::HeatGmm => "heat-gmm",
+            HeadId::HeatGmmStd => "heat-gmm-std",
+            HeadId::HeatEl => "heat-el",
         }
     }
 }
@@ -137,6 +166,8 @@ pub struct Scratch {
     nearest: BinaryHeap<u64>,
     /// Weights of the terms of a composition.
     weights: Vec<u64>,
+    /// What the layers of a residual need.
+    layers: residual::Buffers,
 }
 
 impl Head {
@@ -149,6 +180,9 @@ impl Head {
             Head::Gmm(_) => HeadId::Gmm,
             Head::GmmStd(_) => HeadId::GmmStd,
             Head::Knn(_) => HeadId::Knn,
+            Head::HeatGmm(_) => HeadId::HeatGmm,
+            Head::HeatGmmStd(_) => HeadId::HeatGmmStd,
+            Head::HeatEl(_) => HeadId::HeatEl,
         }
     }
 
@@ -159,8 +193,11 @@ impl Head {
             Head::Gmm(gmm) => (&features.avg, gmm.width()),
             Head::GmmStd(gmm) => (&features.std, gmm.width()),
             Head::Knn(knn) => (&features.avg, knn.width()),
+            Head::HeatGmm(heat) => (&features.avg, heat.width()),
+            Head::HeatGmmStd(heat) => (&features.std, heat.width()),
+            Head::HeatEl(heat) => (&features.avg, heat.width()),
         };
-        if row.is_empty() || row.len() != width || row.contains(&NOT_A_NUMBER) {
+        if is_broken(row) || row.len() != width {
             return BROKEN;
         }
         match self {
@@ -169,8 +206,43 @@ impl Head {
             Head::El => logit::el(row),
             Head::Gmm(gmm) | Head::GmmStd(gmm) => gmm.energy_q32(row, scratch),
             Head::Knn(knn) => knn.energy_q32(row, scratch),
+            Head::HeatGmm(heat) | Head::HeatGmmStd(heat) => {
+                let prior_q32 = heat.prior().energy_q32(row, scratch);
+                heat.energy_q32(row, prior_q32, scratch)
+            }
+            Head::HeatEl(_) if is_broken(&features.logits) => BROKEN,
+            Head::HeatEl(heat) => heat.energy_q32(row, logit::el(&features.logits), scratch),
         }
     }
+
+    /// Whether scoring leaves the distances to a mixture's components behind.
+    fn has_components(&self) -> bool {
+        matches!(self, Head::Gmm(_) | Head::GmmStd(_) | Head::HeatGmm(_) | Head::HeatGmmStd(_))
+    }
+
+    fn check(&self, width: usize, classes: usize) -> Result<(), EnergyError> {
+        let id = self.id();
+        if classes == 0 && matches!(self, Head::Msp | Head::Mls | Head::El | Head::HeatEl(_)) {
+            let message = format!("head {id} needs logits and the backbone has none: remove it");
+            return Err(EnergyError::new(EnergyErrorKind::Shape, message));
+        }
+        match self {
+            Head::Msp | Head::Mls | Head::El => Ok(()),
+            Head::Gmm(gmm) | Head::GmmStd(gmm) => gmm.check(id, width),
+            Head::Knn(knn) => knn.check(id, width),
+            Head::HeatGmm(heat) | Head::HeatGmmStd(heat) => {
+                heat.check(id, width)?;
+                heat.prior().check(id, width)?;
+                float::same_rows(heat.normalises(), heat.prior().normalises(), id)
+            }
+            Head::HeatEl(heat) => heat.check(id, width),
+        }
+    }
+}
+
+/// Whether there is no energy of these features.
+fn is_broken(row: &[i32]) -> bool {
+    row.is_empty() || row.contains(&NOT_A_NUMBER)
 }
 
 /// All heads of a model and the rule that composes them.
@@ -192,8 +264,8 @@ pub struct Scores {
     pub shares_q16: Vec<i64>,
     /// The composed energy, signed Q47.16; [`BROKEN`] for `+∞`.
     pub energy_q16: i64,
-    /// The component of the first mixture head that lies nearest, by Mahalanobis distance. `None`
-    /// without such a head, or when its input is broken.
+    /// The component of the first mixture head, refined or not, that lies nearest, by Mahalanobis
+    /// distance. `None` without such a head, or when its input is broken.
     pub nearest: Option<u32>,
 }
 
@@ -206,8 +278,7 @@ impl Heads {
     pub fn score(&self, features: &Features, scratch: &mut Scratch, scores: &mut Scores) {
         scores.heads_q32.clear();
         scores.nearest = None;
-        let is_mixture = |head: &Head| matches!(head, Head::Gmm(_) | Head::GmmStd(_));
-        let first = self.heads.iter().position(is_mixture);
+        let first = self.heads.iter().position(Head::has_components);
         for (i, head) in self.heads.iter().enumerate() {
             let energy_q32 = head.energy_q32(features, scratch);
             if first == Some(i) && energy_q32 != BROKEN {
@@ -218,6 +289,19 @@ impl Heads {
             scores.heads_q32.push(energy_q32);
         }
         self.composition.compose(scores, scratch);
+    }
+
+    /// Packs the weights of residuals for a kernel. Without this, the first frame packs them for the
+    /// fastest kernel of this machine; energies do not depend on it. The heads must be
+    /// [checked](Heads::check).
+    pub fn pack(&mut self, kernel: Kernel) {
+        for head in &mut self.heads {
+            match head {
+                Head::HeatGmm(heat) | Head::HeatGmmStd(heat) => heat.pack(kernel),
+                Head::HeatEl(heat) => heat.pack(kernel),
+                _ => {}
+            }
+        }
     }
 
     /// Refuses contents that [`Heads::score`] could not give a meaning to, for a backbone with
@@ -241,17 +325,7 @@ impl Heads {
                     format!("head {id} occurs twice: keep one"),
                 ));
             }
-            match head {
-                Head::Msp | Head::Mls | Head::El if classes == 0 => {
-                    return Err(EnergyError::new(
-                        EnergyErrorKind::Shape,
-                        format!("head {id} needs logits and the backbone has none: remove it"),
-                    ));
-                }
-                Head::Msp | Head::Mls | Head::El => {}
-                Head::Gmm(gmm) | Head::GmmStd(gmm) => gmm.check(id, width)?,
-                Head::Knn(knn) => knn.check(id, width)?,
-            }
+            head.check(width, classes)?;
         }
         self.composition.check(self.heads.len())
     }

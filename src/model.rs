@@ -66,7 +66,11 @@ impl Model {
 
     /// Puts the parts together and checks that they belong together; `path` stands for the heads in
     /// errors. The self-test is not run.
-    pub fn assemble(backbone: Backbone, blob: HeadsBlob, path: &Path) -> Result<Model, ModelError> {
+    pub fn assemble(
+        backbone: Backbone,
+        mut blob: HeadsBlob,
+        path: &Path,
+    ) -> Result<Model, ModelError> {
         let refuse = |kind, why: String| ModelError::new(kind, path, why);
         if blob.backbone_sha256 != backbone.digest() {
             let why = format!(
@@ -83,6 +87,7 @@ impl Model {
         let alpha = Alpha::new(blob.alpha).map_err(malformed)?;
         let calibration = Calibration::new(blob.calibration_q16.clone()).map_err(malformed)?;
         calibration.check(alpha).map_err(malformed)?;
+        blob.heads.pack(backbone.kernel());
         Ok(Model { parts: Arc::new(Parts { backbone, blob, calibration, alpha }) })
     }
 

@@ -1,9 +1,15 @@
-//! After its first frame an int8 network allocates nothing.
+//! After its first frame nothing allocates: neither an int8 network nor the heads.
 
 use std::path::Path;
 
 use oddsight::backbone::{Backbone, Features, Normalise};
+use oddsight::energy::{Scores, Scratch};
 use oddsight::model::self_test;
+
+#[path = "support/directory.rs"]
+mod directory;
+#[path = "support/tiny.rs"]
+mod tiny;
 
 #[test]
 fn frames_after_the_first_allocate_nothing() {
@@ -21,4 +27,21 @@ fn frames_after_the_first_allocate_nothing() {
         assert_eq!(later.count_total, 0, "{name}: {later:?}, in the first frame {first:?}");
         assert!(first.count_total > 0, "{name}: the counter does not count");
     }
+}
+
+#[test]
+fn heads_after_the_first_frame_allocate_nothing() {
+    let heads = directory::every_head(40).fix().unwrap();
+    let (mut scratch, mut scores) = (Scratch::default(), Scores::default());
+    let mut run = |entry: i32| {
+        let row = |n| (0..n).map(|i| entry.wrapping_mul(i)).collect();
+        let features = Features { avg: row(40), std: row(40), logits: row(7) };
+        allocation_counter::measure(|| heads.score(&features, &mut scratch, &mut scores))
+    };
+    let first = run(1 << 15);
+    for entry in [-(1 << 12), 0, i32::MAX, i32::MIN, 77] {
+        let later = run(entry);
+        assert_eq!(later.count_total, 0, "{entry}: {later:?}, in the first frame {first:?}");
+    }
+    assert!(first.count_total > 0, "the counter does not count");
 }

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use oddsight::backbone::Features;
+use oddsight::energy::{Scores, Scratch};
 use oddsight::model::{BACKBONE_FILE, HEADS_FILE, HeadsBlob, Model, ModelError, ModelErrorKind};
 use proptest::prelude::*;
 use prost::Message as _;
@@ -124,7 +126,8 @@ fn a_self_test_that_differs_is_refused() {
 fn golden_heads_files_are_read() {
     for (file, heads) in [
         ("tests/data/heads-v1.postcard", directory::heads()),
-        ("tests/data/heads-v2.postcard", directory::every_head(tiny::WIDTH)),
+        ("tests/data/heads-v2.postcard", directory::heads_of_format_2(tiny::WIDTH)),
+        ("tests/data/heads-v3.postcard", directory::every_head(tiny::WIDTH)),
     ] {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
         let golden = HeadsBlob::read(&path).unwrap();
@@ -160,13 +163,24 @@ fn a_format_1_self_test_that_differs_is_refused() {
     assert!(damaged.count() > 0);
 }
 
+/// A reader that does not know a format says so, and does not call the file damaged.
+#[test]
+fn a_later_format_is_named_as_such() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut bytes = directory::write(dir.path()).to_bytes();
+    bytes[8] += 1;
+    let (kind, why) = HeadsBlob::from_bytes(&bytes).unwrap_err();
+    assert_eq!(kind, ModelErrorKind::Version);
+    assert!(why.contains("newer oddsight"), "{why}");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
 
     /// Whatever stands behind a valid frame and checksum, decoding it does not panic.
     #[test]
     fn hostile_payloads_are_errors_or_blobs(
-        version in 1u16..=2, payload in prop::collection::vec(any::<u8>(), 0..400)
+        version in 1u16..=3, payload in prop::collection::vec(any::<u8>(), 0..400)
     ) {
         let mut bytes = b"ODDSIGHT".to_vec();
         bytes.extend_from_slice(&version.to_le_bytes());
@@ -174,5 +188,36 @@ proptest! {
         bytes.extend_from_slice(&payload);
         bytes.extend_from_slice(&crc32fast::hash(&bytes).to_le_bytes());
         let _ = HeadsBlob::from_bytes(&bytes);
+    }
+
+    /// Every head, cut or with bytes changed behind a checksum that fits: refused, or scored.
+    #[test]
+    fn altered_heads_are_refused_or_scored(
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4),
+        cut in prop::option::weighted(0.2, any::<prop::sample::Index>()),
+        entry in any::<i32>()
+    ) {
+        const FRAME: usize = 14;
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/heads-v3.postcard");
+        let whole = std::fs::read(path).unwrap();
+        let mut payload = whole[FRAME..whole.len() - 4].to_vec();
+        for (at, byte) in changes {
+            let at = at.index(payload.len());
+            payload[at] = byte;
+        }
+        if let Some(cut) = cut {
+            payload.truncate(cut.index(payload.len()));
+        }
+        let mut bytes = whole[..10].to_vec();
+        bytes.extend_from_slice(&(payload.len() as u32).to_le_bytes());
+        bytes.extend_from_slice(&payload);
+        bytes.extend_from_slice(&crc32fast::hash(&bytes).to_le_bytes());
+        let Ok(blob) = HeadsBlob::from_bytes(&bytes) else { return Ok(()) };
+        let row = |n: usize| (0..n as i32).map(|i| entry.wrapping_mul(i | 1)).collect();
+        let [avg, std, logits] = [tiny::WIDTH, tiny::WIDTH, tiny::CLASSES].map(row);
+        if blob.heads.check(tiny::WIDTH, tiny::CLASSES).is_ok() {
+            let features = Features { avg, std, logits };
+            blob.heads.score(&features, &mut Scratch::default(), &mut Scores::default());
+        }
     }
 }

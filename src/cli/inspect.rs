@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 use clap::Args;
 use oddsight::backbone::Backbone;
-use oddsight::energy::{Gmm, GmmScore, Head, Rule};
+use oddsight::energy::{Gmm, GmmScore, Head, Heat, Rule};
 use oddsight::image::Resize;
 use oddsight::model::{BACKBONE_FILE, CARD_FILE, HEADS_FILE, HeadsBlob, Model, hex};
 use oddsight::verdict::{Alpha, Calibration};
@@ -113,7 +113,7 @@ fn heads(text: &mut String, blob: &HeadsBlob, bytes: u64) {
         line(
             text,
             "",
-            &format!("{id}: mean {:.4}, standard deviation {:.4}", term.mean(), term.std()),
+            &format!("{id}: energy less {:.4}, times {:.4}", term.mean(), term.factor()),
         );
     }
     calibration(text, blob);
@@ -139,7 +139,26 @@ fn describe(head: &Head) -> String {
             knn.width(),
             if knn.normalises() { ", L2-normalised" } else { "" }
         ),
+        Head::HeatGmm(heat) => {
+            format!("{} over the map's means{}", describe_gmm(heat.prior()), describe_heat(heat))
+        }
+        Head::HeatGmmStd(heat) => {
+            let prior = describe_gmm(heat.prior());
+            format!("{prior} over the map's deviations{}", describe_heat(heat))
+        }
+        Head::HeatEl(heat) => format!("energy of the logits{}", describe_heat(heat)),
     }
+}
+
+fn describe_heat<P>(heat: &Heat<P>) -> String {
+    let widths: Vec<_> = heat.residual().widths().iter().map(usize::to_string).collect();
+    format!(
+        " at temperature {:.6}, refined by a residual of {}-1 at temperature {:.6} ({} parameters)",
+        heat.prior_temperature(),
+        widths.join("-"),
+        heat.temperature(),
+        heat.residual().parameters()
+    )
 }
 
 fn describe_gmm(gmm: &Gmm) -> String {

@@ -9,13 +9,14 @@ use super::{EnergyError, EnergyErrorKind, Rule, Scores, Scratch, float};
 /// Bits of the largest mean.
 const MEAN_LIMIT: u32 = 63;
 
-/// One term of a composition: the energy of a head, standardised by its values on training rows.
+/// One term of a composition: the energy of a head, standardised by its values on training rows and
+/// weighted.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Term {
     pub(super) head: u32,
     pub(super) mean_q32: i64,
-    /// 1 / standard deviation
-    pub(super) inverse_std: Scale,
+    /// weight / standard deviation
+    pub(super) factor: Scale,
 }
 
 impl Term {
@@ -29,16 +30,17 @@ impl Term {
         from_q32(self.mean_q32)
     }
 
-    /// Standard deviation of the same.
-    pub fn std(&self) -> f64 {
-        1.0 / self.inverse_std.factor()
+    /// What the distance to the mean is multiplied by: the term's weight over the standard deviation
+    /// of the head's energy on training rows.
+    pub fn factor(&self) -> f64 {
+        self.factor.factor()
     }
 
-    /// The standardised energy, Q31.32, saturated; `None` of a broken frame.
+    /// The standardised and weighted energy, Q31.32, saturated; `None` of a broken frame.
     fn standardised(&self, energies_q32: &[i64]) -> Option<i64> {
         let energy = *energies_q32.get(self.head())?;
         let above = i128::from(energy) - i128::from(self.mean_q32);
-        (energy != BROKEN).then(|| self.inverse_std.apply(above))
+        (energy != BROKEN).then(|| self.factor.apply(above))
     }
 }
 
@@ -62,7 +64,7 @@ impl Composition {
 
     /// Fills in the composed energy of `scores.heads_q32`, and the share of each term in it.
     ///
-    /// With `v_k = (s_k − mean_k) / std_k`, the shares are `v_k` for a sum, `softmax(βv)_k · energy`
+    /// With `v_k = factor_k (s_k − mean_k)`, the shares are `v_k` for a sum, `softmax(βv)_k · energy`
     /// for `lse`, and all on the (first) extremal term for `max` and `min`; they add up to the energy
     /// unless it is saturated. When a term is of a broken head, the energy is `+∞` and so is its
     /// share; the other shares are 0. Without terms the energy is `+∞`.
@@ -99,7 +101,7 @@ impl Composition {
         }
         let fix = |term: &float::Term| {
             let mean_q32 = to_fixed(term.mean, HEAD_BITS, MEAN_LIMIT)?;
-            Some(Term { head: term.head, mean_q32, inverse_std: Scale::of(1.0 / term.std) })
+            Some(Term { head: term.head, mean_q32, factor: Scale::of(term.weight / term.std) })
         };
         let terms: Option<Vec<Term>> = composition.terms.iter().map(fix).collect();
         match terms {
@@ -125,8 +127,8 @@ impl Composition {
             if self.terms[..i].iter().any(|earlier| earlier.head == term.head) {
                 return refuse(&format!("head {} is counted twice", term.head));
             }
-            if term.mean_q32 == BROKEN || !term.inverse_std.is_valid() {
-                return refuse(&format!("term {i} has a mean or deviation out of range"));
+            if term.mean_q32 == BROKEN || !term.factor.is_valid() {
+                return refuse(&format!("term {i} has a mean or factor out of range"));
             }
         }
         Ok(())

@@ -1,12 +1,14 @@
 //! Heads in real numbers (`f64`): what fitting gives, and the oracle that tests hold the integers to.
 //!
 //! A device never evaluates these: [`Heads::fix`] makes the integer form that it does. Format 1 of
-//! `heads.postcard` holds these types, in this order of fields and variants.
+//! `heads.postcard` holds [`Gmm`] and [`Knn`], in this order of fields.
 
 mod compose;
 mod gmm;
+mod heat;
 mod knn;
 mod logit;
+mod residual;
 mod row;
 
 use serde::{Deserialize, Serialize};
@@ -14,13 +16,17 @@ use serde::{Deserialize, Serialize};
 pub use compose::{Composition, Term};
 pub(super) use gmm::LOG_2_PI;
 pub use gmm::{Gmm, GmmScore};
+pub(super) use heat::same_rows;
+pub use heat::{Heat, LogitEnergy};
 pub use knn::Knn;
+pub(super) use residual::check_order;
+pub use residual::{Dense, Residual};
 pub use row::project;
 
 use super::{EnergyError, EnergyErrorKind, HeadId};
 use crate::backbone::{Features, from_feature};
 
-/// One energy head. The order of the variants is the file format.
+/// One energy head.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Head {
     /// Maximum softmax probability (Hendrycks and Gimpel 2017): `−max_c softmax(logits)_c`.
@@ -35,6 +41,12 @@ pub enum Head {
     GmmStd(Gmm),
     /// Nearest neighbours over `avg`.
     Knn(Knn),
+    /// [`Head::Gmm`], refined.
+    HeatGmm(Heat<Gmm>),
+    /// [`Head::GmmStd`], refined.
+    HeatGmmStd(Heat<Gmm>),
+    /// [`Head::El`], refined by a residual over `avg`.
+    HeatEl(Heat<LogitEnergy>),
 }
 
 /// Buffers that scoring re-uses.
@@ -58,6 +70,9 @@ impl Head {
             Head::Gmm(_) => HeadId::Gmm,
             Head::GmmStd(_) => HeadId::GmmStd,
             Head::Knn(_) => HeadId::Knn,
+            Head::HeatGmm(_) => HeadId::HeatGmm,
+            Head::HeatGmmStd(_) => HeadId::HeatGmmStd,
+            Head::HeatEl(_) => HeadId::HeatEl,
         }
     }
 
@@ -65,19 +80,24 @@ impl Head {
     pub fn energy(&self, features: &Features, scratch: &mut Scratch) -> f64 {
         let row = match self {
             Head::Msp | Head::Mls | Head::El => &features.logits,
-            Head::Gmm(_) | Head::Knn(_) => &features.avg,
-            Head::GmmStd(_) => &features.std,
+            Head::Gmm(_) | Head::Knn(_) | Head::HeatGmm(_) | Head::HeatEl(_) => &features.avg,
+            Head::GmmStd(_) | Head::HeatGmmStd(_) => &features.std,
         };
-        let row: Vec<f64> = row.iter().map(|&feature| from_feature(feature)).collect();
-        if row.is_empty() || !row.iter().all(|x| x.is_finite()) {
-            return f64::INFINITY;
-        }
+        let Some(row) = numbers(row) else { return f64::INFINITY };
         let energy = match self {
             Head::Msp => logit::msp(&row),
             Head::Mls => logit::mls(&row),
             Head::El => logit::el(&row),
             Head::Gmm(gmm) | Head::GmmStd(gmm) => gmm.energy(&row, scratch),
             Head::Knn(knn) => knn.energy(&row, scratch),
+            Head::HeatGmm(heat) | Head::HeatGmmStd(heat) => {
+                let prior = heat.prior.energy(&row, scratch);
+                heat.energy(&row, prior, scratch)
+            }
+            Head::HeatEl(heat) => match numbers(&features.logits) {
+                Some(logits) => heat.energy(&row, logit::el(&logits), scratch),
+                None => f64::INFINITY,
+            },
         };
         if energy.is_finite() { energy } else { f64::INFINITY }
     }
@@ -93,8 +113,17 @@ impl Head {
             Head::Gmm(gmm) => super::Head::Gmm(super::Gmm::fix(gmm, id)?),
             Head::GmmStd(gmm) => super::Head::GmmStd(super::Gmm::fix(gmm, id)?),
             Head::Knn(knn) => super::Head::Knn(super::Knn::fix(knn, id)?),
+            Head::HeatGmm(heat) => super::Head::HeatGmm(super::Heat::fix_gmm(heat, id)?),
+            Head::HeatGmmStd(heat) => super::Head::HeatGmmStd(super::Heat::fix_gmm(heat, id)?),
+            Head::HeatEl(heat) => super::Head::HeatEl(super::Heat::fix_el(heat, id)?),
         })
     }
+}
+
+/// A row of features as real numbers; `None` of nothing and of one that is not finite.
+fn numbers(row: &[i32]) -> Option<Vec<f64>> {
+    let row: Vec<f64> = row.iter().map(|&feature| from_feature(feature)).collect();
+    (!row.is_empty() && row.iter().all(|x| x.is_finite())).then_some(row)
 }
 
 /// All heads of a model and the rule that composes them.

@@ -5,6 +5,7 @@ use crate::backbone::{from_feature, to_feature};
 use crate::random::Random;
 
 mod error_bounds;
+mod refined;
 
 /// Two components at (0, 0) and (3, 0), Σ = [[4, 2], [2, 5]], so L = [[2, 0], [1, 2]].
 fn gmm(score: GmmScore) -> float::Gmm {
@@ -30,8 +31,11 @@ fn float_heads() -> float::Heads {
         float::Head::Gmm(gmm(GmmScore::Mixture)),
         float::Head::GmmStd(gmm(GmmScore::MinMahalanobis)),
         float::Head::Knn(knn),
+        float::Head::HeatGmm(refined::heat(gmm(GmmScore::Mixture))),
+        float::Head::HeatGmmStd(refined::heat(gmm(GmmScore::MinMahalanobis))),
+        float::Head::HeatEl(refined::heat(LogitEnergy)),
     ];
-    let terms = (0..6).map(|head| float::Term { head, mean: 0.5, std: 2.0 }).collect();
+    let terms = (0..9).map(|head| float::Term { head, mean: 0.5, std: 2.0, weight: 1.0 }).collect();
     float::Heads { heads, composition: float::Composition { rule: Rule::Sum, terms } }
 }
 
@@ -62,10 +66,12 @@ fn heads_compose_and_name_the_nearest_component() {
     let mut sum = 0.0;
     for (head, &energy_q32) in float_heads().heads.iter().zip(&scores.heads_q32) {
         let exact = head.energy(&frame(), &mut scratch);
-        assert!((from_q32(energy_q32) - exact).abs() < 1e-6, "{}: {exact}", head.id());
+        // A residual rounds between its layers.
+        let slack = if head.id() < HeadId::HeatGmm { 1e-6 } else { 5e-3 };
+        assert!((from_q32(energy_q32) - exact).abs() < slack, "{}: {exact}", head.id());
         sum += (exact - 0.5) / 2.0;
     }
-    assert!((from_q16(scores.energy_q16) - sum).abs() < 1e-4);
+    assert!((from_q16(scores.energy_q16) - sum).abs() < 1e-2);
     assert_eq!(scores.shares_q16.iter().sum::<i64>(), scores.energy_q16);
     assert_eq!(scores.nearest, Some(1));
 }
@@ -89,6 +95,8 @@ fn energies_are_frozen() {
     let rows = draw(9 * WIDTH).into_iter().map(|x| x as f32).collect();
     let near = float::Knn { normalize: true, k: 4, width: WIDTH as u32, rows };
     let mut heads = float_heads();
+    heads.heads.truncate(6);
+    heads.composition.terms.truncate(6);
     heads.heads[3] = float::Head::Gmm(mixture.clone());
     let least = float::Gmm { score: GmmScore::MinMahalanobis, ..mixture };
     heads.heads[4] = float::Head::GmmStd(least);
@@ -125,8 +133,8 @@ fn broken_frame_is_never_normal() {
             assert_eq!(scores.energy_q16, BROKEN);
             assert!(scores.shares_q16.iter().all(|&share| share == 0 || share == BROKEN));
             let broken = |&i: &usize| scores.heads_q32[i] == BROKEN;
-            let expected: &[usize] = [&[3, 5][..], &[4], &[0, 1, 2]][part];
-            assert_eq!((0..6).filter(broken).collect::<Vec<_>>(), expected);
+            let expected: &[usize] = [&[3, 5, 6, 8][..], &[4, 7], &[0, 1, 2, 8]][part];
+            assert_eq!((0..9).filter(broken).collect::<Vec<_>>(), expected);
             assert_eq!(scores.nearest.is_none(), part == 0);
         }
     }
@@ -136,7 +144,7 @@ fn broken_frame_is_never_normal() {
 fn features_of_another_width_are_broken() {
     let features = Features { avg: vec![1; 3], std: vec![1], logits: vec![] };
     let scores = score(&heads(), &features);
-    assert_eq!((scores.heads_q32, scores.nearest), (vec![BROKEN; 6], None));
+    assert_eq!((scores.heads_q32, scores.nearest), (vec![BROKEN; 9], None));
 }
 
 /// Frames far from everything saturate in order, and are not broken.
@@ -164,7 +172,9 @@ fn buffers_do_not_grow_after_the_first_frame() {
     heads.composition.rule = Rule::LogSumExp(1.0);
     let (mut scratch, mut scores) = (Scratch::default(), Scores::default());
     let sizes = |scratch: &Scratch, scores: &Scores| {
-        let Scratch { row, offset, whitened, distances, coarse, nearest, weights } = scratch;
+        // tests/allocation.rs has the layers of a residual.
+        let Scratch { row, offset, whitened, distances, coarse, nearest, weights, layers: _ } =
+            scratch;
         let rows = [row.capacity(), offset.capacity(), whitened.capacity(), distances.capacity()];
         let others = [coarse.capacity(), nearest.capacity(), weights.capacity()];
         (rows, others, scores.heads_q32.capacity(), scores.shares_q16.capacity())
@@ -185,7 +195,7 @@ fn names_and_rules_read_back() {
     }
     let error = "gmm_std".parse::<HeadId>().unwrap_err();
     assert_eq!(error.kind(), EnergyErrorKind::Name);
-    assert!(error.to_string().contains("gmm-std, knn"), "{error}");
+    assert!(error.to_string().contains("knn, heat-gmm, heat-gmm-std, heat-el"), "{error}");
     for rule in [Rule::Sum, Rule::LogSumExp(-0.1), Rule::LogSumExp(1e300), Rule::Max, Rule::Min] {
         assert_eq!(rule.to_string().parse::<Rule>().unwrap(), rule);
     }
@@ -207,7 +217,14 @@ fn fix_refuses_each_inconsistency() {
         let float::Head::Knn(knn) = &mut heads.heads[5] else { unreachable!() };
         knn
     }
-    let cases: [(EnergyErrorKind, Damage); 29] = [
+    fn heat(heads: &mut float::Heads) -> &mut float::Heat<float::Gmm> {
+        let float::Head::HeatGmm(heat) = &mut heads.heads[6] else { unreachable!() };
+        heat
+    }
+    fn net(heads: &mut float::Heads) -> &mut float::Residual {
+        &mut heat(heads).residual
+    }
+    let cases: [(EnergyErrorKind, Damage); 51] = [
         (Shape, |h| mix(h).width = u32::MAX),
         (Shape, |h| mix(h).whitener.push(1.0)),
         (Shape, |h| mix(h).whitened_means.truncate(3)),
@@ -231,8 +248,30 @@ fn fix_refuses_each_inconsistency() {
         (Value, |h| near(h).rows[3] = 1e30),
         (Value, |h| near(h).k = 0),
         (Value, |h| near(h).k = 4),
-        (Composition, |h| h.composition.terms[0].head = 6),
+        (Shape, |h| net(h).order.clear()),
+        (Shape, |h| net(h).order[1] = 3),
+        (Shape, |h| net(h).order = vec![0, 2]),
+        (Shape, |h| net(h).order.truncate(2)),
+        (Shape, |h| net(h).order = [&[0][..], &[1; 63], &[2]].concat()),
+        (Shape, |h| net(h).layers[0].inputs = 3),
+        (Shape, |h| net(h).layers[0].outputs = u32::MAX),
+        (Shape, |h| net(h).layers[0].outputs = 0),
+        (Shape, |h| net(h).layers[1].weights.push(0.0)),
+        (Shape, |h| net(h).layers[1].biases.clear()),
+        (Shape, |h| net(h).ranges.truncate(3)),
+        (Value, |h| net(h).layers[1].weights[4] = f32::NAN),
+        (Value, |h| net(h).layers[1].biases[2] = f32::INFINITY),
+        (Value, |h| net(h).layers[1].weights[4] = 1e30),
+        (Value, |h| net(h).layers[2].biases[0] = 1e30),
+        (Value, |h| net(h).ranges[1] = 1e30),
+        (Value, |h| net(h).ranges[1] = -1.0),
+        (Value, |h| heat(h).temperature = 0.0),
+        (Value, |h| heat(h).prior_temperature = f64::NAN),
+        (Value, |h| heat(h).normalize = true),
+        (Composition, |h| h.composition.terms[0].head = 9),
         (Composition, |h| h.composition.terms[0].head = 1),
+        (Composition, |h| h.composition.terms[2].weight = 0.0),
+        (Composition, |h| h.composition.terms[2].weight = f64::INFINITY),
         (Composition, |h| h.composition.terms[2].std = 0.0),
         (Composition, |h| h.composition.terms[2].std = f64::INFINITY),
         (Composition, |h| h.composition.terms[2].mean = 1e30),
@@ -259,7 +298,14 @@ fn check_refuses_each_inconsistency() {
         let Head::Knn(knn) = &mut heads.heads[5] else { unreachable!() };
         knn
     }
-    let cases: [(EnergyErrorKind, Damage); 27] = [
+    fn heat(heads: &mut Heads) -> &mut Heat<Gmm> {
+        let Head::HeatGmm(heat) = &mut heads.heads[6] else { unreachable!() };
+        heat
+    }
+    fn net(heads: &mut Heads) -> &mut Residual {
+        &mut heat(heads).residual
+    }
+    let cases: [(EnergyErrorKind, Damage); 45] = [
         (Shape, |h| h.heads.clear()),
         (Shape, |h| h.heads[1] = Head::Msp),
         (Shape, |h| mix(h).width = u32::MAX),
@@ -281,8 +327,26 @@ fn check_refuses_each_inconsistency() {
         (Value, |h| near(h).k = 0),
         (Value, |h| near(h).k = 4),
         (Value, |h| near(h).bits = 31),
+        (Shape, |h| net(h).order.clear()),
+        (Shape, |h| net(h).order[1] = 3),
+        (Shape, |h| net(h).order.truncate(2)),
+        (Shape, |h| net(h).bits.truncate(2)),
+        (Shape, |h| net(h).layers[0].weights.truncate(2)),
+        (Shape, |h| net(h).layers[1].multipliers.truncate(2)),
+        (Shape, |h| net(h).layers[1].shifts.truncate(2)),
+        (Shape, |h| net(h).layers[1].biases.truncate(2)),
+        (Value, |h| net(h).layers[1].multipliers[0] = 0),
+        (Value, |h| net(h).layers[1].multipliers[0] = 1 << 25),
+        (Value, |h| net(h).layers[1].shifts[0] = 127),
+        (Value, |h| net(h).layers[1].shifts[0] = -100),
+        (Value, |h| net(h).layers[2].shifts[0] = -128),
+        (Value, |h| net(h).layers[1].bits = 30),
+        (Value, |h| net(h).layers[1].biases[0] = i64::MIN),
+        (Value, |h| net(h).bits[1] = 127),
+        (Value, |h| net(h).bits[0] = 21),
+        (Value, |h| heat(h).normalize = true),
         (Composition, |h| h.composition.terms.clear()),
-        (Composition, |h| h.composition.terms[0].head = 6),
+        (Composition, |h| h.composition.terms[0].head = 9),
         (Composition, |h| h.composition.terms[0].head = 1),
         (Composition, |h| h.composition.terms[0].mean_q32 = BROKEN),
         (Composition, |h| h.composition.rule = Rule::LogSumExp(0.0)),

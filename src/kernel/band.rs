@@ -3,7 +3,7 @@
 use super::window::{Map, Window};
 
 /// Working memory of a thread. It grows to what the largest plan needs and is then reused.
-#[derive(Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Scratch {
     narrow: Vec<i8>,
     pub(super) wide: Vec<i16>,

@@ -204,13 +204,16 @@ impl FromStr for Kernel {
     }
 }
 
+/// Panels times each input vector, to an output vector each.
+type Product = unsafe fn(&Panels, &[&[i8]], &mut [&mut [i32]], &mut Scratch);
+
 /// The tiled code of one instruction set. The functions are unsafe: they may run only where the
 /// instruction set exists.
 #[derive(Clone, Copy)]
 pub(super) struct Engine {
     pub layout: Layout,
     pub conv: unsafe fn(&Conv, &Tiled, Job<'_>, &mut Scratch),
-    pub product: unsafe fn(&Panels, &[i8], &mut [i32], &mut Scratch),
+    pub product: Product,
     /// Makes room for so many activations.
     pub reserve: fn(&mut Scratch, usize),
 }

@@ -1,4 +1,4 @@
-//! The product of a weight matrix with one vector: the final layer.
+//! The product of a weight matrix with one vector or two: fully connected layers.
 
 use super::band::{Activation, Scratch};
 use super::choice::{Engine, Kernel};
@@ -68,10 +68,11 @@ impl Gemm {
         self.columns
     }
 
-    /// Grows `scratch` to what [`Gemm::run`] needs, so that running does not allocate.
+    /// Grows `scratch` to what [`Gemm::run`] and [`Gemm::run_two`] need, so that running does not
+    /// allocate.
     pub fn reserve(&self, scratch: &mut Scratch) {
         if let Body::Packed { engine, panels } = &self.body {
-            (engine.reserve)(scratch, panels.groups * engine.layout.group);
+            (engine.reserve)(scratch, 2 * panels.groups * engine.layout.group);
         }
     }
 
@@ -79,55 +80,76 @@ impl Gemm {
     ///
     /// Panics when a slice has another length, and when `scratch` was not [reserved](Gemm::reserve).
     pub fn run(&self, input: &[i8], output: &mut [i32], scratch: &mut Scratch) {
-        assert_eq!(input.len(), self.columns, "length of the input vector");
-        assert_eq!(output.len(), self.rows, "length of the output vector");
+        self.run_each(&[input], &mut [output], scratch);
+    }
+
+    /// [`Gemm::run`] for two vectors in one pass over the weights, which take longer to read than to
+    /// multiply.
+    pub fn run_two(&self, inputs: [&[i8]; 2], outputs: [&mut [i32]; 2], scratch: &mut Scratch) {
+        let [first, second] = outputs;
+        self.run_each(&inputs, &mut [first, second], scratch);
+    }
+
+    fn run_each(&self, inputs: &[&[i8]], outputs: &mut [&mut [i32]], scratch: &mut Scratch) {
+        for (input, output) in inputs.iter().zip(&*outputs) {
+            assert_eq!(input.len(), self.columns, "length of the input vector");
+            assert_eq!(output.len(), self.rows, "length of the output vector");
+        }
         match &self.body {
             Body::Reference { weights, bias, input_zero_point } => {
-                for ((out, bias), row) in
-                    output.iter_mut().zip(bias).zip(weights.chunks_exact(self.columns))
-                {
-                    let products = row.iter().zip(input).map(|(&w, &x)| {
-                        (i32::from(x) - i32::from(*input_zero_point)) * i32::from(w)
-                    });
-                    *out = bias + products.sum::<i32>();
+                for (input, output) in inputs.iter().zip(outputs) {
+                    let rows = weights.chunks_exact(self.columns).zip(bias);
+                    for (out, (row, bias)) in output.iter_mut().zip(rows) {
+                        let products = row.iter().zip(*input).map(|(&w, &x)| {
+                            (i32::from(x) - i32::from(*input_zero_point)) * i32::from(w)
+                        });
+                        *out = bias + products.sum::<i32>();
+                    }
                 }
             }
             // SAFETY: an engine comes from a kernel that this machine was seen to run.
             Body::Packed { engine, panels } => unsafe {
-                (engine.product)(panels, input, output, scratch)
+                (engine.product)(panels, inputs, outputs, scratch)
             },
         }
     }
 }
 
-/// The sums of all panels for one vector.
+/// The sums of all panels for one vector or two: a tile has a pixel for each.
 ///
 /// # Safety
 /// The caller runs on `S`, and `panels` were packed for it.
 pub(super) unsafe fn product<S: Isa>(
     panels: &Panels,
-    input: &[i8],
-    output: &mut [i32],
+    inputs: &[&[i8]],
+    outputs: &mut [&mut [i32]],
     scratch: &mut Scratch,
 ) {
     let padded = panels.groups * S::LAYOUT.group;
-    let band = &mut S::X::buffer(scratch)[..padded];
-    for (to, &x) in band.iter_mut().zip(input) {
-        *to = S::X::from_i8(x, S::LAYOUT.offset);
+    let bases = &[0, padded][..inputs.len()];
+    let band = &mut S::X::buffer(scratch)[..inputs.len() * padded];
+    for (band, input) in band.chunks_exact_mut(padded).zip(inputs) {
+        for (to, &x) in band.iter_mut().zip(*input) {
+            *to = S::X::from_i8(x, S::LAYOUT.offset);
+        }
     }
-    for (panel, out) in output.chunks_mut(panels.width).enumerate() {
-        let mut sums = [0i32; MAX_WIDTH];
+    for panel in 0..outputs[0].len().div_ceil(panels.width) {
+        let mut sums = [[0i32; MAX_WIDTH]; 2];
         let t = Tile {
             x: band.as_ptr(),
-            bases: &[0],
+            bases,
             runs: &[0],
             groups: panels.groups,
             weights: panels.weights(panel),
             bias: panels.bias(panel).as_ptr(),
-            end: End::Sums { out: sums.as_mut_ptr(), pitch: MAX_WIDTH },
+            end: End::Sums { out: sums.as_mut_ptr().cast(), pitch: MAX_WIDTH },
         };
-        // SAFETY: the caller runs on S. The band holds all k-groups of the one run, `sums` the widest panel.
+        // SAFETY: the caller runs on S, whose tiles have two pixels or more. The band holds all k-groups of
+        // the one run of each vector, `sums` the widest panel for each.
         unsafe { dispatch::<S>(panels.vectors, &t) };
-        out.copy_from_slice(&sums[..out.len()]);
+        for (output, sums) in outputs.iter_mut().zip(&sums) {
+            let out = output[panel * panels.width..].iter_mut();
+            out.zip(sums).take(panels.width).for_each(|(out, &sum)| *out = sum);
+        }
     }
 }

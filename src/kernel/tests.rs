@@ -227,13 +227,16 @@ proptest! {
         let weights = of_w.draw(&mut random, rows * columns);
         let bias: Vec<i32> = (0..rows).map(|_| random.next_u64() as i32 >> 2).collect();
         let x = of_x.draw(&mut random, columns);
+        let y = of_x.draw(&mut random, columns);
         let mut scratch = Scratch::new();
         let mut results = Kernel::available().into_iter().map(|kernel| {
             let gemm = Gemm::new(kernel, &weights, &bias, zero_point).unwrap();
             gemm.reserve(&mut scratch);
-            let mut out = vec![0; rows];
+            let [mut out, mut first, mut second] = [(); 3].map(|()| vec![0; rows]);
             gemm.run(&x, &mut out, &mut scratch);
-            out
+            gemm.run_two([&y, &x], [&mut first, &mut second], &mut scratch);
+            assert_eq!(second, out);
+            [first, out]
         });
         let want = results.next().unwrap();
         for result in results {

@@ -17,9 +17,9 @@ const MAGIC: &[u8; 8] = b"ODDSIGHT";
 const HEADER_BYTES: usize = MAGIC.len() + 2 + 4;
 const CRC_BYTES: usize = 4;
 /// The newest format that this program writes; it reads every older one.
-pub const VERSION: u16 = 2;
+pub const VERSION: u16 = 3;
 
-/// The content of `heads.postcard`, format version 2.
+/// The content of `heads.postcard`, format version 3. Version 2 is the same without refined heads.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct HeadsBlob {
     /// Program and version that wrote it.

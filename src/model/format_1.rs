@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::self_test::{SelfTest, SelfTestFrame, float_tolerance_q16};
 use super::{HeadsBlob, ModelErrorKind};
 use crate::backbone::{Features, Normalise, Taps, to_feature};
-use crate::energy::{Heads, Scores, Scratch, float};
+use crate::energy::{self, Rule, Scores, Scratch, float};
 use crate::image::Preprocess;
 
 /// The content of a file of format 1.
@@ -20,11 +20,55 @@ pub(super) struct HeadsBlob1 {
     preprocess: Preprocess,
     normalise: Normalise,
     taps: Taps,
-    heads: float::Heads,
+    heads: Heads,
     calibration_q16: Vec<i64>,
     alpha: f64,
     class_names: Vec<String>,
     self_test: Vec<Frame>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Heads {
+    heads: Vec<Head>,
+    rule: Rule,
+    terms: Vec<Term>,
+}
+
+#[derive(Serialize, Deserialize)]
+enum Head {
+    Msp,
+    Mls,
+    El,
+    Gmm(float::Gmm),
+    GmmStd(float::Gmm),
+    Knn(float::Knn),
+}
+
+#[derive(Serialize, Deserialize)]
+struct Term {
+    head: u32,
+    mean: f64,
+    std: f64,
+}
+
+impl Heads {
+    /// Today's form, in real numbers.
+    fn float(self) -> float::Heads {
+        let head = |head| match head {
+            Head::Msp => float::Head::Msp,
+            Head::Mls => float::Head::Mls,
+            Head::El => float::Head::El,
+            Head::Gmm(gmm) => float::Head::Gmm(gmm),
+            Head::GmmStd(gmm) => float::Head::GmmStd(gmm),
+            Head::Knn(knn) => float::Head::Knn(knn),
+        };
+        let term = |Term { head, mean, std }| float::Term { head, mean, std, weight: 1.0 };
+        let terms = self.terms.into_iter().map(term).collect();
+        float::Heads {
+            heads: self.heads.into_iter().map(head).collect(),
+            composition: float::Composition { rule: self.rule, terms },
+        }
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -41,7 +85,8 @@ struct Frame {
 impl HeadsBlob1 {
     /// Today's form; the error is a kind and a reason.
     pub(super) fn into_blob(self) -> Result<HeadsBlob, (ModelErrorKind, String)> {
-        let heads = self.heads.fix().map_err(|e| (ModelErrorKind::Malformed, e.to_string()))?;
+        let heads =
+            self.heads.float().fix().map_err(|e| (ModelErrorKind::Malformed, e.to_string()))?;
         let fix = |frame| fix_frame(frame, &heads).map_err(|why| (ModelErrorKind::SelfTest, why));
         let frames = self.self_test.into_iter().map(fix).collect::<Result<_, _>>()?;
         Ok(HeadsBlob {
@@ -59,7 +104,7 @@ impl HeadsBlob1 {
     }
 }
 
-fn fix_frame(frame: Frame, heads: &Heads) -> Result<SelfTestFrame, String> {
+fn fix_frame(frame: Frame, heads: &energy::Heads) -> Result<SelfTestFrame, String> {
     let Frame { seed, size, energy_q16: stored, tolerance_q16, .. } = frame;
     let [avg, std, logits] = [frame.avg, frame.std, frame.logits]
         .map(|row| row.into_iter().map(|x| to_feature(f64::from(x))).collect());

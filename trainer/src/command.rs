@@ -15,6 +15,10 @@ pub mod features;
 pub mod fit;
 mod heads;
 pub mod quantize;
+pub mod recipe;
+
+/// Key of a card: the unusual pictures that shaped the model.
+const KNOWN_UNUSUAL: &str = "known_unusual";
 
 /// The network and how pictures are brought to its input.
 #[derive(Args)]

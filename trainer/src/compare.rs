@@ -112,7 +112,7 @@ pub fn compare(
     bootstrap: &metrics::Options,
 ) -> Result<Comparison> {
     let fitted = |file: &FeatureFile, which: &str| {
-        fit_heads(file, &vec![true; file.len()], options)
+        fit_heads(file, &vec![true; file.len()], options, &[], &mut |_, _| Ok(()))
             .with_context(|| format!("fitting heads to the {which} backbone's features"))
     };
     let float = fitted(&fit.float, "float")?;

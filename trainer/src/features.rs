@@ -193,6 +193,44 @@ impl FeatureFile {
         }
         Ok(())
     }
+
+    /// Reads rows of one tensor in any order.
+    pub fn random_rows(&self, tap: Tap) -> Result<RandomRows> {
+        let at = match tap {
+            Tap::Avg => self.avg_at,
+            Tap::Std => self.std_at,
+        };
+        let file = File::open(&self.path).with_context(|| self.path.display().to_string())?;
+        Ok(RandomRows { file, path: self.path.clone(), at, bytes: vec![0; 4 * self.width] })
+    }
+}
+
+/// Rows of one tensor of a feature file.
+#[derive(Debug)]
+pub struct RandomRows {
+    file: File,
+    path: PathBuf,
+    /// Where the tensor begins.
+    at: u64,
+    /// Of one row.
+    bytes: Vec<u8>,
+}
+
+impl RandomRows {
+    /// Reads row `index`.
+    pub fn read(&mut self, index: usize, row: &mut Vec<i32>) -> Result<()> {
+        let named = || self.path.display().to_string();
+        let at = self.at + index as u64 * self.bytes.len() as u64;
+        self.file.seek(SeekFrom::Start(at)).with_context(named)?;
+        self.file.read_exact(&mut self.bytes).with_context(named)?;
+        decode(&self.bytes, row);
+        Ok(())
+    }
+}
+
+fn decode(bytes: &[u8], row: &mut Vec<i32>) {
+    row.clear();
+    row.extend(bytes.chunks_exact(4).map(|le| i32::from_le_bytes([le[0], le[1], le[2], le[3]])));
 }
 
 fn read_labels(
@@ -252,10 +290,7 @@ impl RowReader {
 
     fn read(&mut self, row: &mut Vec<i32>) -> Result<()> {
         self.file.read_exact(&mut self.bytes).with_context(|| self.path.display().to_string())?;
-        row.clear();
-        row.extend(
-            self.bytes.chunks_exact(4).map(|le| i32::from_le_bytes([le[0], le[1], le[2], le[3]])),
-        );
+        decode(&self.bytes, row);
         Ok(())
     }
 }

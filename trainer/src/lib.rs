@@ -1,6 +1,8 @@
 //! The host side of oddsight: extracts features with the device's own code, fits the heads,
 //! evaluates them and packs a model directory.
 
+pub mod autodiff;
+pub mod checkpoint;
 pub mod compare;
 pub mod extract;
 pub mod features;
@@ -12,7 +14,9 @@ pub mod metrics;
 pub mod pack;
 pub mod progress;
 pub mod quantize;
+pub mod recipe;
 pub mod report;
 pub mod score;
 pub mod source;
+pub mod training_page;
 pub mod weights;

@@ -21,6 +21,8 @@ struct Args {
 enum Command {
     /// Fit heads to normal pictures and pack a model directory.
     Fit(command::fit::FitArgs),
+    /// Print the recipe of a fit, with all keys.
+    Recipe(command::recipe::RecipeArgs),
     /// Extract a backbone's features of all pictures into one file.
     Features(command::features::FeaturesArgs),
     /// Measure how well a model tells unusual pictures from normal ones.
@@ -34,6 +36,7 @@ fn main() -> ExitCode {
     oddsight::logger::start(args.verbose);
     let done = match args.command {
         Command::Fit(args) => command::fit::run(&args),
+        Command::Recipe(args) => command::recipe::run(&args),
         Command::Features(args) => command::features::run(&args),
         Command::Eval(args) => command::eval::run(&args),
         Command::Quantize(args) => command::quantize::run(&args),

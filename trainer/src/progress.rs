@@ -7,6 +7,10 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 
+mod training;
+
+pub use training::TrainingProgress;
+
 const PLAIN_EVERY: Duration = Duration::from_secs(10);
 
 /// Progress of one piece of work, on standard error.

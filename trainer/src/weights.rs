@@ -85,6 +85,11 @@ impl Energies {
         Ok(Energies::new(values, terms.len())?)
     }
 
+    /// Adds the pictures of `other`, which has the same heads.
+    pub fn append(&mut self, mut other: Energies) {
+        self.values.append(&mut other.values);
+    }
+
     /// Number of pictures.
     pub fn len(&self) -> usize {
         self.values.len() / self.heads

@@ -36,7 +36,7 @@ fn names(n: usize) -> Vec<String> {
 }
 
 fn assert_valid(head: Head) {
-    let terms = vec![Term { head: 0, mean: 0.0, std: 1.0 }];
+    let terms = vec![Term { head: 0, mean: 0.0, std: 1.0, weight: 1.0 }];
     let heads = Heads { heads: vec![head], composition: Composition { rule: Rule::Sum, terms } };
     assert_eq!(heads.fix().unwrap().check(3, 10), Ok(()));
 }

@@ -14,6 +14,9 @@ pub struct Term {
     pub mean: f64,
     /// Unbiased standard deviation of the same; positive.
     pub std: f64,
+    /// What the standardised energy is multiplied by: 1, or learnt from known unusual examples;
+    /// positive.
+    pub weight: f64,
 }
 
 /// A rule and the terms that it joins.
@@ -28,8 +31,8 @@ pub struct Composition {
 impl Composition {
     /// The composed energy of head energies, and the share of each term in it.
     ///
-    /// `energies` holds one energy per head. With `v_k = (s_k − mean_k) / std_k`, the shares are `v_k`
-    /// for a sum, `softmax(βv)_k · energy` for `lse`, and all on the (first) extremal term for `max`
+    /// `energies` holds one energy per head. With `v_k = weight_k (s_k − mean_k) / std_k`, the shares are
+    /// `v_k` for a sum, `softmax(βv)_k · energy` for `lse`, and all on the (first) extremal term for `max`
     /// and `min`; they add up to the energy. When a term is not finite, or the result is not, the
     /// energy is `+∞`, and so are the shares of the terms that are not finite (of the first term when
     /// all are); the other shares are 0.
@@ -66,9 +69,12 @@ impl Composition {
             if self.terms[..i].iter().any(|earlier| earlier.head == term.head) {
                 return refuse(format!("head {} is counted twice", term.head));
             }
-            if !term.mean.is_finite() || !term.std.is_finite() || term.std <= 0.0 {
-                let Term { mean, std, .. } = term;
-                return refuse(format!("term {i} has mean {mean} and standard deviation {std}"));
+            let Term { mean, std, weight, .. } = term;
+            let is_positive = |x: f64| x.is_finite() && x > 0.0;
+            if !mean.is_finite() || !is_positive(*std) || !is_positive(*weight) {
+                return refuse(format!(
+                    "term {i} has mean {mean}, standard deviation {std} and weight {weight}"
+                ));
             }
         }
         Ok(())
@@ -78,7 +84,7 @@ impl Composition {
 impl Term {
     fn standardised(&self, energies: &[f64]) -> f64 {
         match energies.get(self.head as usize) {
-            Some(energy) => (energy - self.mean) / self.std,
+            Some(energy) => (energy - self.mean) / self.std * self.weight,
             None => f64::NAN,
         }
     }

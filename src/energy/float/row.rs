@@ -20,8 +20,8 @@ pub fn project(features: &[f64], normalize: bool, out: &mut Vec<f64>) {
 }
 
 /// Sum of the products of two rows of one length.
-pub(super) fn dot(a: &[f64], b: &[f64]) -> f64 {
-    sum_of(a, b, |x, y| x * y)
+pub(super) fn dot<T: Copy + Into<f64>>(a: &[f64], b: &[T]) -> f64 {
+    sum_of(a, b, |x, y| x * y.into())
 }
 
 /// Squared Euclidean distance of two rows of one length.

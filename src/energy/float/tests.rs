@@ -60,6 +60,44 @@ fn each_head_gives_its_textbook_value() {
     }
 }
 
+/// What the authors' code gives (PyTorch, float32) for networks with these weights.
+#[test]
+fn residuals_equal_the_authors() {
+    let number = |amplitude: f64, tensor: usize, i: usize, fan: u32| {
+        let angle = 0.5 + 0.9 * i as f64 + 0.3 * tensor as f64;
+        (amplitude * libm::sin(angle) / f64::from(fan).sqrt()) as f32
+    };
+    let residual = |amplitude: f64, shapes: &[[u32; 2]], order: &[u32]| {
+        let layer = |(k, &[inputs, outputs]): (usize, &[u32; 2])| {
+            let tensor = |k: usize, n: u32, fan| {
+                (0..n as usize).map(|i| number(amplitude, k, i, fan)).collect()
+            };
+            let weights = tensor(2 * k, inputs * outputs, inputs);
+            Dense { inputs, outputs, weights, biases: tensor(2 * k + 1, outputs, 8) }
+        };
+        let layers = shapes.iter().enumerate().map(layer).collect();
+        Residual { layers, order: order.to_vec(), ranges: vec![1.0; order.len()] }
+    };
+    let tied = residual(1.0, &[[4, 8], [8, 8], [8, 1]], &[0, 1, 1, 2]);
+    let tapering = [[4, 8], [8, 8], [8, 8], [8, 4], [4, 4], [4, 4], [4, 2], [2, 1]].as_slice();
+    let tapering = residual(3.0, tapering, &[0, 1, 2, 3, 4, 5, 6, 7]);
+    let expected = [
+        (tied, [1.32803, 1.3439, 1.32388, 1.4694, 1.42324]),
+        (tapering, [2.23306, 2.7207, 2.16901, 3.9756, 3.47527]),
+    ];
+    for (residual, values) in expected {
+        residual.check(HeadId::HeatGmm, 4).unwrap();
+        for (i, value) in values.into_iter().enumerate() {
+            let i = i as f64;
+            let query = |j| 2.0 * libm::sin(1.5 + 0.7 * i + 1.3 * j + 0.37 * i * j);
+            let mut row = Vec::new();
+            project(&[0.0, 1.0, 2.0, 3.0].map(query), true, &mut row);
+            let found = residual.evaluate(&row);
+            assert!((found - value).abs() <= 1e-4 * value, "{found} {value}");
+        }
+    }
+}
+
 #[test]
 fn logit_heads_survive_large_logits() {
     let features = features(&[], &[], &[2000.0, -2000.0]);
@@ -112,7 +150,11 @@ fn terms() -> impl Strategy<Value = Vec<(f64, f64, f64)>> {
 
 fn compose(rule: Rule, terms: &[(f64, f64, f64)]) -> (f64, Vec<f64>) {
     let energies: Vec<f64> = terms.iter().map(|t| t.0).collect();
-    let terms = terms.iter().zip(0..).map(|(t, head)| Term { head, mean: t.1, std: t.2 }).collect();
+    let terms = terms
+        .iter()
+        .zip(0..)
+        .map(|(t, head)| Term { head, mean: t.1, std: t.2, weight: 1.0 })
+        .collect();
     Composition { rule, terms }.compose(&energies)
 }
 

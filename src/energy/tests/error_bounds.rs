@@ -225,7 +225,7 @@ proptest! {
         let heads_q32: Vec<i64> = terms.iter().map(|t| to_fixed(t.0, 32, 62).unwrap()).collect();
         let energies: Vec<f64> = heads_q32.iter().map(|&e| from_q32(e)).collect();
         let float_terms: Vec<float::Term> = terms.iter().zip(0..)
-            .map(|(t, head)| float::Term { head, mean: t.1, std: t.2 })
+            .map(|(t, head)| float::Term { head, mean: t.1, std: t.2, weight: 1.0 })
             .collect();
         let composition = float::Composition { rule, terms: float_terms };
         let (exact, exact_shares) = composition.compose(&energies);

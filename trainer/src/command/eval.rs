@@ -3,7 +3,7 @@
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use clap::Args;
 use oddsight::backbone::Features;
 use oddsight::energy::{Scores, Scratch};
@@ -18,7 +18,7 @@ use oddsight_train::report::Report;
 use oddsight_train::score::{head_names, named_class, visit_scores};
 use serde_json::Value;
 
-use super::{WorkArgs, check_features, parse_named};
+use super::{KNOWN_UNUSUAL, WorkArgs, check_features, parse_named};
 
 /// Arguments of `oddsight-train eval`.
 #[derive(Args)]
@@ -55,6 +55,8 @@ struct Set {
     /// The class that the backbone names for each picture.
     named: Vec<u32>,
     labels: Option<Labels>,
+    /// Names the pictures; a feature file of another program may not say.
+    sha256: Option<String>,
 }
 
 /// Evaluates and prints the table.
@@ -69,7 +71,11 @@ pub fn run(args: &EvalArgs) -> Result<()> {
     let unusual = args
         .unusual
         .iter()
-        .map(|(name, text)| Ok(score(name, text)?.scored))
+        .map(|(name, text)| {
+            let set = score(name, text)?;
+            check_unknown(&args.model.join(CARD_FILE), &set, name, text)?;
+            Ok(set.scored)
+        })
         .collect::<Result<Vec<Scored>>>()?;
     let heads = head_names(&model.blob().heads);
     let options = metrics::Options { resamples: args.resamples, seed: args.seed };
@@ -95,6 +101,7 @@ fn score(model: &Model, name: &str, text: &str, options: Options) -> Result<Set>
         flagged: 0,
         named: Vec::new(),
         labels: None,
+        sha256: None,
     };
     let mut push = |features: &Features, scores: &Scores| {
         set.scored.push(scores);
@@ -107,6 +114,7 @@ fn score(model: &Model, name: &str, text: &str, options: Options) -> Result<Set>
         check_features(&file, text, model.backbone(), &input)?;
         visit_scores(&file, heads, &vec![true; file.len()], push)?;
         set.labels = file.labels().cloned();
+        set.sha256 = file.origin().map(|origin| origin.data_sha256.clone());
         return Ok(set);
     }
     let (mut scratch, mut scores) = (Scratch::default(), Scores::default());
@@ -116,7 +124,33 @@ fn score(model: &Model, name: &str, text: &str, options: Options) -> Result<Set>
         Ok(())
     })?;
     set.labels = summary.labels.unwrap_or(None);
+    set.sha256 = Some(summary.sha256);
     Ok(set)
+}
+
+/// Refuses pictures that the model's composition was weighed with: it would be measured by its own
+/// examples.
+fn check_unknown(card: &Path, set: &Set, name: &str, text: &str) -> Result<()> {
+    let named = || card.display().to_string();
+    let json = match std::fs::read_to_string(card) {
+        Ok(json) => json,
+        // A model without a card was not weighed by this program.
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(e) => return Err(e).with_context(named),
+    };
+    let card: Value = serde_json::from_str(&json).with_context(named)?;
+    let known = card[KNOWN_UNUSUAL].as_array().map_or(&[][..], Vec::as_slice);
+    let sha256 = set.sha256.as_deref();
+    if let Some(known) =
+        known.iter().find(|k| k["sha256"].as_str().is_some_and(|s| Some(s) == sha256))
+    {
+        bail!(
+            "--unusual {name}={text}: the model was fitted with these pictures as --known-unusual ({}), \
+             so they say nothing about others; give pictures that it has not seen",
+            known["source"].as_str().unwrap_or("unnamed")
+        );
+    }
+    Ok(())
 }
 
 /// Share of labelled normal pictures whose class the backbone names right; `None` when the pictures'

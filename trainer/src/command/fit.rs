@@ -1,23 +1,33 @@
 //! `oddsight-train fit`: from normal pictures to a model directory.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 use clap::Args;
 use oddsight::backbone::Backbone;
-use oddsight::energy::{HeadId, Rule};
-use oddsight::model::{BACKBONE_FILE, HeadsBlob, Model, SelfTest, hex};
-use oddsight::random::Random;
-use oddsight::verdict::{Alpha, Calibration};
-use oddsight_train::extract::Options;
-use oddsight_train::features::{FeatureFile, Input};
-use oddsight_train::heads::fit_heads;
+use oddsight::energy::Heads;
+use oddsight::model::{HeadsBlob, Model, SelfTest};
+use oddsight::verdict::Calibration;
+use oddsight_train::checkpoint::Checkpoints;
+use oddsight_train::features::Input;
+use oddsight_train::fit::{KnnOptions, MixtureOptions};
+use oddsight_train::heads::{HeadOptions, HeatOptions, fit_heads};
 use oddsight_train::pack;
+use oddsight_train::recipe::Recipe;
 use oddsight_train::score::visit_scores;
-use serde_json::{Value, json};
+use rayon::ThreadPool;
 
-use super::heads::{HeadArgs, check_heads};
-use super::{BackboneArgs, WorkArgs, check_features, features};
+use super::heads::check_heads;
+use super::recipe::RecipeArgs;
+use super::{BackboneArgs, WorkArgs};
+
+mod card;
+mod sources;
+mod training;
+
+use card::{card, summary};
+use sources::Sources;
+use training::Training;
 
 /// Arguments of `oddsight-train fit`.
 #[derive(Args)]
@@ -34,18 +44,25 @@ pub struct FitArgs {
     /// Share of --data to calibrate with instead of fitting to it.
     #[arg(long, value_name = "SHARE", default_value_t = 0.1)]
     holdout: f64,
-    /// Heads to fit: msp, mls, el, gmm, gmm-std, knn.
-    #[arg(long, value_name = "IDS", value_delimiter = ',', default_value = "gmm,gmm-std,el")]
-    heads: Vec<HeadId>,
-    /// How standardised energies become one: sum, lse:BETA, max or min; `RULE=IDS` leaves the other
-    /// heads out of it.
-    #[arg(long, value_name = "RULE[=IDS]", default_value = "sum")]
-    compose: String,
-    /// Per-frame false-alarm rate.
-    #[arg(long, value_name = "RATE", default_value = "0.05")]
-    alpha: Alpha,
+    /// Unusual pictures of the kind to be found: they weigh the composed heads, by logistic
+    /// regression. `eval` refuses to measure with them. Repeatable.
+    #[arg(long, value_name = "SRC")]
+    known_unusual: Vec<String>,
     #[command(flatten)]
-    fitting: HeadArgs,
+    recipe: RecipeArgs,
+    /// Folder that keeps the training of refined heads after every epoch [default: OUT.checkpoints].
+    #[arg(long, value_name = "DIR")]
+    checkpoints: Option<PathBuf>,
+    /// Go on from the checkpoints of a run that was stopped: the result is the same to the bit.
+    #[arg(long)]
+    resume: bool,
+    /// Leave the checkpoints when the model is written; else they are removed.
+    #[arg(long)]
+    keep_checkpoints: bool,
+    /// Also write a page with the curves of the training, the energies of all heads and the
+    /// composition.
+    #[arg(long, value_name = "FILE.html")]
+    report: Option<PathBuf>,
     /// Model directory to write.
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
@@ -53,198 +70,144 @@ pub struct FitArgs {
     work: WorkArgs,
 }
 
-/// Features of one source, and the temporary file that holds them where one was needed.
-struct Loaded {
-    file: FeatureFile,
-    _spool: Option<tempfile::NamedTempFile>,
-    unreadable: usize,
-}
-
 /// Fits, calibrates, self-tests and packs.
 pub fn run(args: &FitArgs) -> Result<()> {
     pack::check_output(&args.out)?;
-    let (rule, composed) = parse_compose(&args.compose, &args.heads)?;
-    let options = args.work.options()?;
-    let given = match FeatureFile::is_named_by(&args.data) {
-        true => Some(FeatureFile::open(Path::new(&args.data))?),
-        false => None,
-    };
+    let recipe = args.recipe.recipe()?;
+    let checkpoints = args.checkpoints(&recipe)?;
+    let threads = args.work.options()?.threads.get();
+    let given = sources::given(&args.data)?;
     let (backbone, input) = args.backbone.load(given.as_ref())?;
-    check_heads(&args.heads, &backbone)?;
-    let data = load(&args.data, given, &backbone, &input, options, &args.out)?;
-    let other = match &args.calibration {
-        Some(text) => Some(load(text, None, &backbone, &input, options, &args.out)?),
-        None => None,
-    };
-    let keep = match &other {
-        Some(_) => vec![true; data.file.len()],
-        None => split(data.file.len(), args.holdout, args.fitting.seed)?,
-    };
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(options.threads.get()).build()?;
-    let fitting = args.fitting.options(&args.heads, rule, composed);
-    let heads = pool
-        .install(|| fit_heads(&data.file, &keep, &fitting))
-        .with_context(|| args.data.clone())?;
-    let held_out: Vec<bool> = match &other {
-        Some(other) => vec![true; other.file.len()],
-        None => keep.iter().map(|keep| !keep).collect(),
-    };
-    let mut energies_q16 = Vec::new();
-    let calibration_file = &other.as_ref().unwrap_or(&data).file;
-    pool.install(|| {
-        visit_scores(calibration_file, &heads, &held_out, |_, scores| {
-            energies_q16.push(scores.energy_q16);
+    check_heads(&recipe.heads, &backbone)?;
+    let sources = Sources::load(args, recipe.seed, given, &backbone, &input)?;
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build()?;
+    let options = head_options(&recipe, &backbone, checkpoints.clone(), args.resume);
+    let mut training = Training::new(&recipe);
+    let file = &sources.data.file;
+    let fitted = pool
+        .install(|| {
+            fit_heads(file, &sources.keep, &options, &sources.known, &mut |id, event| {
+                training.hear(id, event);
+                Ok(())
+            })
         })
+        .with_context(|| args.data.clone());
+    training.end();
+    let heads = match fitted {
+        Ok(heads) => heads,
+        Err(why) => {
+            // The curves of a training that failed are the ones most wanted.
+            if let Some(path) = &args.report {
+                training.write_stopped(path, args, &recipe, &sources, &why)?;
+            }
+            return Err(why);
+        }
+    };
+    let blob = blob(&recipe, &sources, backbone, input, heads, &pool, &args.backbone.backbone)?;
+    let card = card(args, &recipe, &blob, &sources);
+    pack::write_model(&args.out, &args.backbone.backbone, &blob, &card)?;
+    // What was written is what will be opened.
+    let model = Model::open(&args.out)?;
+    if let Some(path) = &args.report {
+        pool.install(|| training.write(path, args, &recipe, &sources, &model))?;
+    }
+    if let Some(checkpoints) = checkpoints.filter(|_| !args.keep_checkpoints) {
+        checkpoints.remove()?;
+    }
+    summary(args, &recipe, &model, &sources);
+    Ok(())
+}
+
+impl FitArgs {
+    /// Where refined heads are kept while they are trained; `None` without such heads.
+    fn checkpoints(&self, recipe: &Recipe) -> Result<Option<Checkpoints>> {
+        if recipe.refined().is_empty() {
+            ensure!(
+                !self.resume && !self.keep_checkpoints && self.checkpoints.is_none(),
+                "--resume, --checkpoints and --keep-checkpoints are for heads that are trained, and \
+                 the recipe has none; add heat to --heads, or leave them out"
+            );
+            return Ok(None);
+        }
+        let folder = self.checkpoints.clone().unwrap_or_else(|| {
+            let mut name = self.out.as_os_str().to_os_string();
+            name.push(".checkpoints");
+            PathBuf::from(name)
+        });
+        let checkpoints = Checkpoints::new(folder);
+        if !self.resume {
+            checkpoints.check_unused()?;
+        }
+        Ok(Some(checkpoints))
+    }
+}
+
+fn head_options(
+    recipe: &Recipe,
+    backbone: &Backbone,
+    checkpoints: Option<Checkpoints>,
+    resume: bool,
+) -> HeadOptions {
+    HeadOptions {
+        heads: recipe.heads.clone(),
+        rule: recipe.compose.rule,
+        composed: recipe.compose.heads.clone(),
+        mixture: MixtureOptions {
+            components: recipe.components,
+            seed: recipe.seed,
+            ..MixtureOptions::default()
+        },
+        knn: KnnOptions {
+            coreset: recipe.coreset,
+            k: recipe.neighbour,
+            seed: recipe.seed,
+            ..KnnOptions::default()
+        },
+        standardise: recipe.standardise,
+        seed: recipe.seed,
+        heat: Some(HeatOptions {
+            constants: recipe.heat.clone(),
+            seed: recipe.seed,
+            final_layer: backbone.final_layer().clone(),
+            checkpoints,
+            resume,
+        }),
+    }
+}
+
+/// Calibrates and self-tests the heads.
+fn blob(
+    recipe: &Recipe,
+    sources: &Sources,
+    backbone: Backbone,
+    input: Input,
+    heads: Heads,
+    pool: &ThreadPool,
+    path: &std::path::Path,
+) -> Result<HeadsBlob> {
+    let (file, held_out) = sources.calibration();
+    let mut energies_q16 = Vec::new();
+    pool.install(|| {
+        visit_scores(file, &heads, &held_out, |_, scores| energies_q16.push(scores.energy_q16))
     })?;
     let calibration = Calibration::new(energies_q16)?;
-    calibration.check(args.alpha)?;
+    calibration.check(recipe.alpha)?;
+    let labels = sources.data.file.labels();
     let blob = HeadsBlob {
-        made_by: concat!("oddsight-train ", env!("CARGO_PKG_VERSION")).into(),
+        made_by: MADE_BY.into(),
         backbone_sha256: backbone.digest(),
         preprocess: input.preprocess,
         normalise: input.normalise,
         taps: backbone.taps().clone(),
         heads,
         calibration_q16: calibration.energies_q16().to_vec(),
-        alpha: args.alpha.get(),
-        class_names: data.file.labels().map_or(Vec::new(), |labels| labels.classes.clone()),
+        alpha: recipe.alpha.get(),
+        class_names: labels.map_or(Vec::new(), |labels| labels.classes.clone()),
         self_test: SelfTest::default(),
     };
-    let blob = with_self_test(&args.backbone.backbone, backbone, blob)?;
-    let card = card(args, &blob, &data, other.as_ref(), &keep);
-    pack::write_model(&args.out, &args.backbone.backbone, &blob, &card)?;
-    // What was written is what will be opened.
-    let model = Model::open(&args.out)?;
-    summary(args, &model, &keep);
-    Ok(())
-}
-
-fn parse_compose(text: &str, heads: &[HeadId]) -> Result<(Rule, Vec<HeadId>)> {
-    let (rule, ids) = match text.split_once('=') {
-        Some((rule, ids)) => (rule, ids.split(',').map(str::parse).collect::<Result<_, _>>()?),
-        None => (text, heads.to_vec()),
-    };
-    for (i, id) in ids.iter().enumerate() {
-        ensure!(heads.contains(id), "--compose names head {id}, which --heads does not fit");
-        ensure!(!ids[..i].contains(id), "--compose names head {id} twice");
-    }
-    ensure!(!ids.is_empty(), "--compose names no head");
-    Ok((rule.parse()?, ids))
-}
-
-fn load(
-    text: &str,
-    given: Option<FeatureFile>,
-    backbone: &Backbone,
-    input: &Input,
-    options: Options,
-    out: &Path,
-) -> Result<Loaded> {
-    if FeatureFile::is_named_by(text) {
-        let file = match given {
-            Some(file) => file,
-            None => FeatureFile::open(Path::new(text))?,
-        };
-        check_features(&file, text, backbone, input)?;
-        return Ok(Loaded { file, _spool: None, unreadable: 0 });
-    }
-    let (spool, unreadable) = features::spool(text, backbone, input, options, &pack::parent(out)?)?;
-    let file = FeatureFile::open(spool.path())?;
-    Ok(Loaded { file, _spool: Some(spool), unreadable })
-}
-
-/// Which rows are fitted to; the others calibrate. A uniform draw of exactly `round(share · n)`
-/// held-out rows (selection sampling, Knuth volume 2, algorithm 3.4.2 S).
-fn split(rows: usize, share: f64, seed: u64) -> Result<Vec<bool>> {
-    ensure!(share > 0.0 && share < 1.0, "--holdout {share} is not between 0 and 1");
-    let mut wanted = (rows as f64 * share).round() as u64;
-    if wanted == 0 || wanted as usize >= rows {
-        bail!(
-            "--holdout {share} of {rows} pictures leaves none to fit to or none to calibrate with; \
-             give more pictures, or --calibration"
-        );
-    }
-    let mut random = Random::new(seed);
-    let keep = (0..rows as u64).map(|i| {
-        let held_out = random.below(rows as u64 - i) < wanted;
-        wanted -= u64::from(held_out);
-        !held_out
-    });
-    Ok(keep.collect())
-}
-
-fn with_self_test(path: &Path, backbone: Backbone, blob: HeadsBlob) -> Result<HeadsBlob> {
     let model = Model::assemble(backbone, blob, path)?;
     let self_test = SelfTest::record(&mut model.scorer()?)?;
     Ok(HeadsBlob { self_test, ..model.blob().clone() })
 }
 
-fn source_name(text: &str) -> String {
-    match text.starts_with("synth:") {
-        true => text.to_string(),
-        // A card travels: the folders of the machine that made it are nobody's business.
-        false => Path::new(text).file_name().unwrap_or_default().to_string_lossy().into_owned(),
-    }
-}
-
-fn card(
-    args: &FitArgs,
-    blob: &HeadsBlob,
-    data: &Loaded,
-    other: Option<&Loaded>,
-    keep: &[bool],
-) -> Value {
-    let source = |text: &str, loaded: &Loaded| {
-        json!({
-            "source": source_name(text),
-            "pictures": loaded.file.len(),
-            "unreadable": loaded.unreadable,
-            "sha256": loaded.file.origin().map(|origin| origin.data_sha256.clone()),
-        })
-    };
-    let calibration = match (&args.calibration, other) {
-        (Some(text), Some(other)) => source(text, other),
-        _ => {
-            json!({ "source": "held out of the data", "pictures": keep.iter().filter(|k| !**k).count() })
-        }
-    };
-    json!({
-        "made_by": blob.made_by,
-        "date": jiff::Timestamp::now().strftime("%Y-%m-%d").to_string(),
-        "backbone": {
-            "file": BACKBONE_FILE,
-            "from": source_name(&args.backbone.backbone.display().to_string()),
-            "sha256": hex(&blob.backbone_sha256),
-        },
-        "data": source(&args.data, data),
-        "fitted_to": keep.iter().filter(|keep| **keep).count(),
-        "calibration": calibration,
-        "heads": args.heads.iter().map(HeadId::to_string).collect::<Vec<_>>(),
-        "compose": args.compose,
-        "alpha": blob.alpha,
-        "seed": args.fitting.seed,
-    })
-}
-
-fn summary(args: &FitArgs, model: &Model, keep: &[bool]) {
-    let blob = model.blob();
-    let fitted = keep.iter().filter(|keep| **keep).count();
-    println!("{}", args.out.display());
-    println!("  fitted to       {fitted} pictures, {} classes", blob.class_names.len());
-    let heads: Vec<&str> = args.heads.iter().map(|id| id.name()).collect();
-    println!("  heads           {} ({})", heads.join(", "), args.compose);
-    println!(
-        "  calibrated with {} pictures; alpha {} means: unusual above energy {:.3}",
-        model.calibration().len(),
-        blob.alpha,
-        model.calibration().threshold_q16(args.alpha) as f64 / 65536.0
-    );
-    println!("  heads.postcard  {} bytes", blob.to_bytes().len());
-    if args.calibration.is_none() {
-        println!(
-            "  The promise of alpha holds for pictures like the held-out ones. If the backbone was\n  \
-             trained on these pictures, new ones look less normal to it: give --calibration."
-        );
-    }
-    println!("try it: oddsight score --model {} PICTURE…", args.out.display());
-}
+const MADE_BY: &str = concat!("oddsight-train ", env!("CARGO_PKG_VERSION"));

@@ -6,6 +6,7 @@ use oddsight::backbone::Backbone;
 use oddsight::energy::{HeadId, Rule};
 use oddsight_train::fit::{Components, KnnOptions, MixtureOptions};
 use oddsight_train::heads::HeadOptions;
+use oddsight_train::recipe::Standardise;
 
 /// How heads are fitted.
 #[derive(Args)]
@@ -42,11 +43,15 @@ impl HeadArgs {
                 seed: self.seed,
                 ..KnnOptions::default()
             },
+            standardise: Standardise::All,
+            seed: self.seed,
+            heat: None,
         }
     }
 }
 
-fn parse_components(text: &str) -> Result<Components, String> {
+/// A number of components, or `bic`.
+pub fn parse_components(text: &str) -> Result<Components, String> {
     match text.parse() {
         _ if text == "bic" => Ok(Components::Bic),
         Ok(components) if components > 0 => Ok(Components::Exactly(components)),
@@ -60,10 +65,12 @@ pub fn check_heads(heads: &[HeadId], backbone: &Backbone) -> Result<()> {
         ensure!(!heads[..i].contains(id), "--heads names {id} twice");
     }
     let map = backbone.map();
+    let of_std = heads.iter().find(|id| matches!(id, HeadId::GmmStd | HeadId::HeatGmmStd));
     ensure!(
-        !(heads.contains(&HeadId::GmmStd) && map.height * map.width == 1),
-        "head gmm-std needs a map of more than 1×1, but this backbone's is 1×1 at this input size; \
-         use a larger --input-size or leave gmm-std out"
+        of_std.is_none() || map.height * map.width > 1,
+        "head {} needs a map of more than 1×1, of which there is a standard deviation, but this \
+         backbone's is 1×1 at this input size; use a larger --input-size or leave the head out",
+        of_std.map_or("", |id| id.name())
     );
     Ok(())
 }

@@ -56,7 +56,7 @@ impl Moments {
                 FitErrorKind::Identical,
                 "all training energies are the same: leave this head out or add other pictures",
             ),
-            Some(std) => Ok(Term { head, mean: self.mean, std }),
+            Some(std) => Ok(Term { head, mean: self.mean, std, weight: 1.0 }),
         }
     }
 }
@@ -89,6 +89,9 @@ mod tests {
         for (values, kind) in kinds {
             assert_eq!(of(&values).term(0).unwrap_err().kind(), kind);
         }
-        assert_eq!(of(&[1.0, 3.0]).term(2), Ok(Term { head: 2, mean: 2.0, std: 2f64.sqrt() }));
+        assert_eq!(
+            of(&[1.0, 3.0]).term(2),
+            Ok(Term { head: 2, mean: 2.0, std: 2f64.sqrt(), weight: 1.0 })
+        );
     }
 }

@@ -36,3 +36,33 @@ pub struct Curve {
     /// Euclidean distance from the start to the end of a chain.
     pub moved: f64,
 }
+
+/// Where training stands after a batch.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Step {
+    /// Finished epochs: 0 during the first one.
+    pub epoch: usize,
+    /// Epochs in all.
+    pub epochs: usize,
+    /// Finished batches of this epoch: 1 after its first one.
+    pub batch: usize,
+    /// Batches of an epoch.
+    pub batches: usize,
+    /// The loss that is minimised, of this batch.
+    pub loss: f64,
+    /// Mean residual energy `f/T` of the batch's data.
+    pub data_energy: f64,
+    /// The same of its negatives.
+    pub sample_energy: f64,
+    /// Mean Euclidean distance from the start to the end of its chains.
+    pub moved: f64,
+}
+
+/// What training tells of itself.
+#[derive(Clone, Copy, Debug)]
+pub enum Event<'a> {
+    /// A batch is done.
+    Step(&'a Step),
+    /// An epoch is done; this is what a checkpoint holds.
+    Epoch(&'a State),
+}

@@ -78,7 +78,7 @@ fn a_head_that_is_smaller_for_the_unusual_counts_nothing() {
     let theirs = [1.5069180347232922, 0.0, 1.2291330300110739, -1.23928004];
     assert_close(solution.point.iter().copied(), &theirs, 1e-7);
     let learnt = Weights::learn(&NAMES, &normal, &unusual, 0.01).unwrap();
-    let terms = [0, 1, 2].map(|head| Term { head, mean: 5.0, std: 2.0 });
+    let terms = [0, 1, 2].map(|head| Term { head, mean: 5.0, std: 2.0, weight: 1.0 });
     let (weighed, scale) = (learnt.weigh(&terms), 3.0 / (theirs[0] + theirs[2]));
     assert_eq!(weighed.iter().map(|term| term.head).collect::<Vec<_>>(), [0, 2]);
     assert_close(

@@ -11,6 +11,7 @@ use oddsight_train::compare::{Comparison, Seen, Top1, compare};
 use oddsight_train::extract::Options;
 use oddsight_train::features::{FeatureFile, Input};
 use oddsight_train::metrics;
+use oddsight_train::recipe::REFINED;
 use oddsight_train::source::Pictures;
 use tempfile::NamedTempFile;
 
@@ -66,6 +67,11 @@ impl CompareArgs {
     pub fn check(&self, data: &str, backbone: &Backbone) -> Result<()> {
         let Some(normal) = &self.normal else { return Ok(()) };
         check_heads(&self.heads, backbone)?;
+        if let Some(id) = self.heads.iter().find(|id| REFINED.contains(id)) {
+            bail!(
+                "--heads {id}: backbones are compared by heads that need no training; leave it out"
+            );
+        }
         metrics::check_sets(self.unusual.iter().map(|(name, _)| name.as_str()))?;
         let fit = ("--fit", self.fit.as_deref().unwrap_or(data));
         let unseen = [("--normal", normal.as_str())].into_iter();

@@ -1,0 +1,109 @@
+//! One refined head: its prior, then its residual, saved after every epoch.
+
+use anyhow::{Context as _, Result};
+use oddsight::backbone::FinalLayer;
+use oddsight::energy::HeadId;
+use oddsight::energy::float::{Gmm, GmmScore, Head, Heat, LogitEnergy, Residual};
+use sha2::{Digest as _, Sha256};
+
+use super::{EachEvent, HeadOptions};
+use crate::autodiff::Mixture;
+use crate::checkpoint::Origin;
+use crate::features::{FeatureFile, Tap, TapRows};
+use crate::fit::{GmmOptions, MixtureOptions, fit_gmm, fit_mixture};
+use crate::heat::{Constants, Data, Event, Prior, PriorScore, Seed, train};
+use crate::recipe::REFINED;
+
+/// Fits the prior and trains the residual of `id`.
+pub(super) fn fit(
+    id: HeadId,
+    file: &FeatureFile,
+    keep: &[bool],
+    options: &HeadOptions,
+    each: EachEvent,
+) -> Result<Head> {
+    let heat = options.heat.as_ref().context("refined heads need their constants")?;
+    let index = REFINED.iter().position(|refined| *refined == id).context("a refined head")?;
+    let constants = &heat.constants[index];
+    let tap = if id == HeadId::HeatGmmStd { Tap::Std } else { Tap::Avg };
+    let rows = TapRows { file, tap, keep };
+    let gmm = match id {
+        HeadId::HeatEl => None,
+        _ => Some(mixture(&rows, options, constants)?),
+    };
+    let prior = match &gmm {
+        Some(gmm) => Prior::Mixture(Mixture::new(gmm)),
+        None => logits(&heat.final_layer),
+    };
+    let origin = Origin::new(id, constants, heat.seed, data_sha256(&rows)?, &gmm);
+    let resume = match &heat.checkpoints {
+        Some(checkpoints) if heat.resume => checkpoints.read(id, &origin)?,
+        _ => None,
+    };
+    let mut data = Data::new(file, tap, keep, constants.normalize)?;
+    let seed = Seed(heat.seed);
+    let (residual, _) = train(&mut data, &prior, constants, seed, resume, &mut |event| {
+        if let (Event::Epoch(state), Some(checkpoints)) = (event, &heat.checkpoints) {
+            checkpoints.write(id, &origin, state)?;
+        }
+        each(id, event)
+    })?;
+    Ok(match gmm {
+        Some(gmm) if id == HeadId::HeatGmm => Head::HeatGmm(refined(residual, gmm, constants)),
+        Some(gmm) => Head::HeatGmmStd(refined(residual, gmm, constants)),
+        None => Head::HeatEl(refined(residual, LogitEnergy, constants)),
+    })
+}
+
+fn logits(layer: &FinalLayer) -> Prior<f32> {
+    Prior::Logits { weights: layer.weight.clone(), biases: layer.bias.clone() }
+}
+
+fn refined<P>(residual: Residual, prior: P, constants: &Constants) -> Heat<P> {
+    // The device's score of the nearest component is twice its energy.
+    let double = match constants.prior {
+        PriorScore::Mixture => 1.0,
+        PriorScore::Mahalanobis => 2.0,
+    };
+    Heat {
+        normalize: constants.normalize,
+        residual,
+        temperature: constants.temperature,
+        prior,
+        prior_temperature: constants.prior_temperature * double,
+    }
+}
+
+fn mixture(rows: &TapRows, options: &HeadOptions, constants: &Constants) -> Result<Gmm> {
+    let how = GmmOptions {
+        normalize: constants.normalize,
+        score: match constants.prior {
+            PriorScore::Mixture => GmmScore::Mixture,
+            PriorScore::Mahalanobis => GmmScore::MinMahalanobis,
+        },
+    };
+    match rows.file.labels() {
+        Some(labels) => Ok(fit_gmm(rows, &labels.classes, &how)?),
+        None => Ok(fit_mixture(
+            rows,
+            &MixtureOptions {
+                normalize: how.normalize,
+                score: how.score,
+                ..options.mixture.clone()
+            },
+        )?
+        .gmm),
+    }
+}
+
+/// Names the rows that are trained on, in their order, with their labels.
+fn data_sha256(rows: &TapRows) -> Result<[u8; 32]> {
+    use crate::fit::Rows as _;
+    let mut digest = Sha256::new();
+    rows.visit(&mut |row, label| {
+        row.iter().for_each(|x| digest.update(x.to_le_bytes()));
+        digest.update(label.map_or(u64::MAX, u64::from).to_le_bytes());
+        Ok(())
+    })?;
+    Ok(digest.finalize().into())
+}
