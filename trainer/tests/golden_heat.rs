@@ -2,8 +2,8 @@
 
 use nalgebra::DMatrix;
 use oddsight::backbone::{Features, to_feature};
-use oddsight::energy::float::{Composition, Gmm, GmmScore, Head, Scratch};
-use oddsight::energy::{self, Rule, from_q32};
+use oddsight::energy::float::{self, Composition, Gmm, GmmScore, Head, Scratch};
+use oddsight::energy::{self, Rule, from_q16, from_q32};
 use oddsight_train::fit::{
     Components, GmmOptions, KnnOptions, MixtureOptions, Moments, Table, fit_gmm, fit_knn,
     fit_mixture,
@@ -207,5 +207,12 @@ fn composition() {
         let composed: Vec<f64> =
             (0..5).map(|i| composition.compose(&[scores[0][i], scores[1][i]]).0).collect();
         assert_close(&composed, &expected);
+        let heads = float::Heads { heads: heads.to_vec(), composition }.fix().unwrap();
+        let (mut scratch, mut scores) = (energy::Scratch::default(), energy::Scores::default());
+        for (i, expected) in composed.iter().enumerate() {
+            heads.score(&features(&query(i)), &mut scratch, &mut scores);
+            // Half a step of Q47.16, and the error of the heads over their deviation.
+            assert!((from_q16(scores.energy_q16) - expected).abs() < 2e-5, "{rule:?} {scores:?}");
+        }
     }
 }

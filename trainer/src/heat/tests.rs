@@ -11,6 +11,8 @@ use super::*;
 use crate::autodiff::{Layout, Mixture, Stack, Trace, unit};
 use crate::fit::{GmmOptions, Table, fit_gmm};
 
+mod samples;
+
 const D: usize = 4;
 
 fn g(i: usize, j: usize, a: f64) -> f64 {
