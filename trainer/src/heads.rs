@@ -28,7 +28,7 @@ pub struct HeadOptions {
     pub rule: Rule,
     /// The heads that the rule composes, all of them among `heads`.
     pub composed: Vec<HeadId>,
-    /// The gmm heads, where the rows have no labels.
+    /// Mixtures of rows without labels. What they normalise and score is the head's matter.
     pub mixture: MixtureOptions,
     pub knn: KnnOptions,
     /// Rows whose energies standardise the composition.
@@ -84,8 +84,8 @@ fn fit_head(
         HeadId::Msp => Head::Msp,
         HeadId::Mls => Head::Mls,
         HeadId::El => Head::El,
-        HeadId::Gmm => Head::Gmm(mixture(&rows(Tap::Avg), file, options)?),
-        HeadId::GmmStd => Head::GmmStd(mixture(&rows(Tap::Std), file, options)?),
+        HeadId::Gmm => Head::Gmm(mixture(&rows(Tap::Avg), GmmOptions::default(), options)?),
+        HeadId::GmmStd => Head::GmmStd(mixture(&rows(Tap::Std), GmmOptions::default(), options)?),
         HeadId::Knn => Head::Knn(fit_knn(&rows(Tap::Avg), &options.knn)?),
         HeadId::HeatGmm | HeadId::HeatGmmStd | HeadId::HeatEl => {
             refined::fit(id, file, keep, options, each)
@@ -94,11 +94,14 @@ fn fit_head(
     })
 }
 
-fn mixture(rows: &TapRows, file: &FeatureFile, options: &HeadOptions) -> Result<Gmm> {
-    match file.labels() {
-        Some(labels) => Ok(fit_gmm(rows, &labels.classes, &GmmOptions::default())?),
-        None => Ok(fit_mixture(rows, &options.mixture)?.gmm),
+/// A component per class where the file has labels.
+fn mixture(rows: &TapRows, how: GmmOptions, options: &HeadOptions) -> Result<Gmm> {
+    if let Some(labels) = rows.file.labels() {
+        return Ok(fit_gmm(rows, &labels.classes, &how)?);
     }
+    let GmmOptions { normalize, score } = how;
+    let options = MixtureOptions { normalize, score, ..options.mixture.clone() };
+    Ok(fit_mixture(rows, &options)?.gmm)
 }
 
 /// A random batch of the kept rows (selection sampling, Knuth volume 2, algorithm 3.4.2 S).

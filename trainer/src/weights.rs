@@ -183,10 +183,9 @@ impl Weights {
         Ok(Weights { weights, log_loss: solution.log_loss })
     }
 
-    /// The terms with their weights, as smaller or larger standard deviations; without those that
-    /// count nothing.
+    /// The terms with their weights, without those that count nothing.
     pub fn weigh(&self, terms: &[Term]) -> Vec<Term> {
         let weighted = terms.iter().zip(&self.weights).filter(|(_, weight)| **weight > 0.0);
-        weighted.map(|(term, weight)| Term { std: term.std / weight, ..*term }).collect()
+        weighted.map(|(term, &weight)| Term { weight, ..*term }).collect()
     }
 }

@@ -3,14 +3,14 @@
 use anyhow::{Context as _, Result};
 use oddsight::backbone::FinalLayer;
 use oddsight::energy::HeadId;
-use oddsight::energy::float::{Gmm, GmmScore, Head, Heat, LogitEnergy, Residual};
+use oddsight::energy::float::{GmmScore, Head, Heat, LogitEnergy, Residual};
 use sha2::{Digest as _, Sha256};
 
-use super::{EachEvent, HeadOptions};
+use super::{EachEvent, HeadOptions, mixture};
 use crate::autodiff::Mixture;
 use crate::checkpoint::Origin;
 use crate::features::{FeatureFile, Tap, TapRows};
-use crate::fit::{GmmOptions, MixtureOptions, fit_gmm, fit_mixture};
+use crate::fit::GmmOptions;
 use crate::heat::{Constants, Data, Event, Prior, PriorScore, Seed, train};
 use crate::recipe::REFINED;
 
@@ -30,7 +30,7 @@ pub(super) fn fit(
     let rows = TapRows { file, tap, keep };
     let gmm = match id {
         HeadId::HeatEl => None,
-        _ => Some(mixture(&rows, options, constants)?),
+        _ => Some(mixture(&rows, mixture_options(constants), options)?),
     };
     let prior = match &gmm {
         Some(gmm) => Prior::Mixture(Mixture::new(gmm)),
@@ -79,25 +79,13 @@ fn refined<P>(residual: Residual, prior: P, constants: &Constants) -> Heat<P> {
     }
 }
 
-fn mixture(rows: &TapRows, options: &HeadOptions, constants: &Constants) -> Result<Gmm> {
-    let how = GmmOptions {
+fn mixture_options(constants: &Constants) -> GmmOptions {
+    GmmOptions {
         normalize: constants.normalize,
         score: match constants.prior {
             PriorScore::Mixture => GmmScore::Mixture,
             PriorScore::Mahalanobis => GmmScore::MinMahalanobis,
         },
-    };
-    match rows.file.labels() {
-        Some(labels) => Ok(fit_gmm(rows, &labels.classes, &how)?),
-        None => Ok(fit_mixture(
-            rows,
-            &MixtureOptions {
-                normalize: how.normalize,
-                score: how.score,
-                ..options.mixture.clone()
-            },
-        )?
-        .gmm),
     }
 }
 

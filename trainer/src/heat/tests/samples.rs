@@ -114,14 +114,14 @@ fn samples_have_the_classes_of_the_batch() {
 #[test]
 fn labelled_energies_are_those_of_the_components() {
     let Prior::Mixture(mixture) = mixture() else { unreachable!() };
-    let energies = |pull| {
+    let energies = |pull: Pull| {
         let mut energies = [0.0; 5];
         mixture.energies(&normalised(), pull, &mut Default::default(), &mut energies);
         energies
     };
     let golden = [2.37665, 7.64764, 2.41008, 6.81823, 10.7858];
     close(&energies(Pull::Labels(&[0, 1, 2, 1, 0])), &golden);
-    let each = [0, 1, 2].map(|label| energies(Pull::Labels(&[label; 5])));
+    let each = [[0; 5], [1; 5], [2; 5]].map(|labels| energies(Pull::Labels(&labels)));
     let whole = energies(Pull::All);
     for i in 0..5 {
         let weighted = (0..3).map(|c| (mixture.log_weights()[c] - each[c][i]).exp());
