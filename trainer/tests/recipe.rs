@@ -1,7 +1,8 @@
 //! Recipes, checkpoints and reports of refined heads as their users see them, on the tiny network.
 
 use std::path::PathBuf;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
 
 use oddsight::image::{Rgb, encode_png};
 use oddsight::model::Model;
@@ -193,6 +194,34 @@ fn a_stopped_run_goes_on_to_the_same_bits() {
     assert!(!bench.path("model.checkpoints").exists());
 }
 
+/// As a power cut does it: in the middle of an epoch, without a chance to tidy up.
+#[test]
+fn a_killed_run_goes_on_to_the_same_bits() {
+    let bench = Bench::new();
+    let long = "--set heat-gmm.epochs=60 --set heat-gmm.steps=20 --checkpoints kept";
+    success(&bench.fit(long));
+    let whole = bench.heads();
+    std::fs::remove_dir_all(bench.path("model")).unwrap();
+    let args = format!("{FIT} --data f.safetensors {long}");
+    let mut child = Command::new(env!("CARGO_BIN_EXE_oddsight-train"))
+        .current_dir(bench.dir.path())
+        .args(args.split_whitespace())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    while !bench.path("kept/heat-gmm.checkpoint").exists() {
+        assert!(child.try_wait().unwrap().is_none(), "ended without a checkpoint");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(!bench.path("model").exists(), "killed before its end");
+    let output = bench.fit(&format!("{long} --resume"));
+    success(&output);
+    assert!(String::from_utf8_lossy(&output.stderr).contains("of a checkpoint"), "{output:?}");
+    assert_eq!(bench.heads(), whole);
+}
+
 #[test]
 fn checkpoints_that_do_not_fit_are_refused_by_name() {
     let bench = Bench::new();
@@ -241,6 +270,10 @@ fn features_that_cannot_be_learnt_from_are_named() {
         assert!(!bench.path("model").exists());
         let _ = std::fs::remove_dir_all(bench.path("model.checkpoints"));
     }
+    let args =
+        "fit --backbone tiny.onnx --data f.safetensors --calibration nan.safetensors --out model";
+    let why = failure(&bench.run(args));
+    assert!(why.contains("nan.safetensors") && why.contains("row 7"), "{why}");
 }
 
 /// A dead channel, one folder, and fewer pictures than channels are ridged and trained.
@@ -260,6 +293,7 @@ fn scarce_features_still_train() {
     success(&output);
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(said.contains("ridge"), "{said}");
+    assert!(said.contains("heat-gmm: step-size") && said.contains("leap"), "{said}");
     let model = Model::open(&bench.path("model")).unwrap();
     assert_eq!(model.blob().heads.heads.len(), 4);
 }

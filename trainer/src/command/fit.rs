@@ -53,7 +53,9 @@ pub struct FitArgs {
     /// Folder that keeps the training of refined heads after every epoch [default: OUT.checkpoints].
     #[arg(long, value_name = "DIR")]
     checkpoints: Option<PathBuf>,
-    /// Go on from the checkpoints of a run that was stopped: the result is the same to the bit.
+    /// Go on from the checkpoints of a run that was stopped, if there are any: the result is the same to
+    /// the bit. Features come first, and only then is seen whether the checkpoints are theirs: a feature
+    /// file as --data saves that time.
     #[arg(long)]
     resume: bool,
     /// Leave the checkpoints when the model is written; else they are removed.
@@ -103,7 +105,7 @@ pub fn run(args: &FitArgs) -> Result<()> {
             return Err(why);
         }
     };
-    let blob = blob(&recipe, &sources, backbone, input, heads, &pool, &args.backbone.backbone)?;
+    let blob = blob(args, &recipe, &sources, backbone, input, heads, &pool)?;
     let card = card(args, &recipe, &blob, &sources);
     pack::write_model(&args.out, &args.backbone.backbone, &blob, &card)?;
     // What was written is what will be opened.
@@ -177,19 +179,20 @@ fn head_options(
 
 /// Calibrates and self-tests the heads.
 fn blob(
+    args: &FitArgs,
     recipe: &Recipe,
     sources: &Sources,
     backbone: Backbone,
     input: Input,
     heads: Heads,
     pool: &ThreadPool,
-    path: &std::path::Path,
 ) -> Result<HeadsBlob> {
     let (file, held_out) = sources.calibration();
     let mut energies_q16 = Vec::new();
     pool.install(|| {
         visit_scores(file, &heads, &held_out, |_, scores| energies_q16.push(scores.energy_q16))
-    })?;
+    })
+    .with_context(|| args.calibration.as_ref().unwrap_or(&args.data).clone())?;
     let calibration = Calibration::new(energies_q16)?;
     calibration.check(recipe.alpha)?;
     let labels = sources.data.file.labels();
@@ -205,7 +208,7 @@ fn blob(
         class_names: labels.map_or(Vec::new(), |labels| labels.classes.clone()),
         self_test: SelfTest::default(),
     };
-    let model = Model::assemble(backbone, blob, path)?;
+    let model = Model::assemble(backbone, blob, &args.backbone.backbone)?;
     let self_test = SelfTest::record(&mut model.scorer()?)?;
     Ok(HeadsBlob { self_test, ..model.blob().clone() })
 }

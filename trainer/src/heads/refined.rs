@@ -3,11 +3,11 @@
 use anyhow::{Context as _, Result};
 use oddsight::backbone::FinalLayer;
 use oddsight::energy::HeadId;
-use oddsight::energy::float::{GmmScore, Head, Heat, LogitEnergy, Residual};
+use oddsight::energy::float::{Gmm, GmmScore, Head, Heat, LogitEnergy, Residual};
 use sha2::{Digest as _, Sha256};
 
 use super::{EachEvent, HeadOptions, mixture};
-use crate::autodiff::Mixture;
+use crate::autodiff::{Mixture, unit};
 use crate::checkpoint::Origin;
 use crate::features::{FeatureFile, Tap, TapRows};
 use crate::fit::GmmOptions;
@@ -33,7 +33,10 @@ pub(super) fn fit(
         _ => Some(mixture(&rows, mixture_options(constants), options)?),
     };
     let prior = match &gmm {
-        Some(gmm) => Prior::Mixture(Mixture::new(gmm)),
+        Some(gmm) => {
+            warn_of_leaps(id, gmm, constants);
+            Prior::Mixture(Mixture::new(gmm))
+        }
         None => logits(&heat.final_layer),
     };
     let layer = gmm.is_none().then_some((&heat.final_layer.weight, &heat.final_layer.bias));
@@ -89,6 +92,40 @@ fn mixture_options(constants: &Constants) -> GmmOptions {
     }
 }
 
+/// Steps of a chain stay small where `λ_0 ‖Σ⁻¹‖ / T_prior < 2`; beyond that it leaps from side to side, held
+/// by the projection alone.
+fn warn_of_leaps(id: HeadId, gmm: &Gmm, constants: &Constants) {
+    let Constants { step_size, prior_temperature, steps, .. } = *constants;
+    let most = 2.0 * prior_temperature / curvature(gmm);
+    if steps > 0 && step_size > most {
+        log::warn!(
+            "head {id}: step-size {step_size:e} is too large for the narrowest direction of its \
+             mixture, chains leap across it: give one below {most:.0e}, a larger prior-temperature, or \
+             more pictures"
+        );
+    }
+}
+
+/// `‖Σ⁻¹‖` of a mixture by power iteration, from below.
+fn curvature(gmm: &Gmm) -> f64 {
+    const ITERATIONS: usize = 50;
+    let width = gmm.width as usize;
+    let rows = || (0..width).map(|i| &gmm.whitener[i * (i + 1) / 2..][..=i]);
+    let mut vector = vec![1.0; width];
+    let mut norm = 0.0;
+    for _ in 0..ITERATIONS {
+        unit(&mut vector);
+        let mut next = vec![0.0; width];
+        for row in rows() {
+            let whitened: f64 = row.iter().zip(&vector).map(|(w, x)| w * x).sum();
+            next.iter_mut().zip(row).for_each(|(sum, w)| *sum += w * whitened);
+        }
+        vector = next;
+        norm = vector.iter().map(|x| x * x).sum::<f64>().sqrt();
+    }
+    norm
+}
+
 /// Names the rows that are trained on, in their order, with their labels.
 fn data_sha256(rows: &TapRows) -> Result<[u8; 32]> {
     use crate::fit::Rows as _;
@@ -99,4 +136,25 @@ fn data_sha256(rows: &TapRows) -> Result<[u8; 32]> {
         Ok(())
     })?;
     Ok(digest.finalize().into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn curvature_is_that_of_the_narrowest_direction() {
+        // Σ⁻¹ = WᵀW of W = [[3, 0], [4, 5]] is [[25, 20], [20, 25]]: eigenvalues 45 and 5.
+        let gmm = Gmm {
+            normalize: true,
+            score: GmmScore::Mixture,
+            width: 2,
+            whitener: vec![3.0, 4.0, 5.0],
+            whitened_means: vec![0.0; 2],
+            log_weights: vec![0.0],
+            half_log_det: 0.0,
+            ridge: 0.0,
+        };
+        assert!((curvature(&gmm) - 45.0).abs() < 1e-9);
+    }
 }
