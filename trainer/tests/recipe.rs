@@ -125,6 +125,7 @@ fn recipes_that_are_none_are_refused_before_the_work() {
         ("[heat-gmm]\nstep-siez = 1", &["step-siez", "[heat-gmm]", "heat-gmm.step-size"]),
         ("[heat-gmm]\nsteps = \"many\"", &["heat-gmm.steps", "whole number"]),
         ("[heat-el]\ntemperature = -1", &["heat-el.temperature", "more than 0"]),
+        ("[heat-el]\nsteps = 1000000000000", &["heat-el.steps", "at most"]),
         ("[heat-el]\nprior = \"mixture\"", &["heat-el.prior", "no meaning"]),
         ("seed =", &["line 1"]),
     ] {
@@ -159,7 +160,8 @@ fn refined_heads_are_fitted_reported_and_cleaned_up_after() {
     let recipe = bench.card()["recipe"].clone();
     assert_eq!((&recipe["heat-gmm"]["hidden"], &recipe["alpha"]), (&16.into(), &0.05.into()));
     let first = bench.heads();
-    success(&bench.fit("--threads 1 --keep-checkpoints"));
+    let slash = FIT.replace("--out model", "--out model/");
+    success(&bench.run(&format!("{slash} --data f.safetensors --threads 1 --keep-checkpoints")));
     assert_eq!(bench.heads(), first, "threads change nothing");
     assert!(bench.path("model.checkpoints/heat-gmm.checkpoint").is_file());
     // Fewer rows than the batch of 256: the batch is all of them.

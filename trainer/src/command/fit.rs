@@ -132,9 +132,10 @@ impl FitArgs {
             return Ok(None);
         }
         let folder = self.checkpoints.clone().unwrap_or_else(|| {
-            let mut name = self.out.as_os_str().to_os_string();
+            // Beside the model, also where its name ends in a slash.
+            let mut name = self.out.file_name().unwrap_or_default().to_os_string();
             name.push(".checkpoints");
-            PathBuf::from(name)
+            self.out.with_file_name(name)
         });
         let checkpoints = Checkpoints::new(folder);
         if !self.resume {

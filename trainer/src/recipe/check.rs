@@ -9,6 +9,9 @@ const MOST_HIDDEN: usize = 1 << 13;
 /// Deepest stack that it takes: 64 layers with the first and the last one.
 const MOST_DEPTH: usize = 62;
 
+/// Largest count of what is done or held one by one: beyond it is a slip of the pen.
+const MOST: usize = 1 << 24;
+
 /// A key and what is wrong with its value.
 pub type Refusal = (&'static str, String);
 
@@ -69,6 +72,11 @@ fn numbers(c: &Constants) -> Result<(), Refusal> {
     for (key, value) in [("epochs", c.epochs), ("batch", c.batch), ("accumulate", c.accumulate)] {
         if value == 0 {
             return refuse(key, "must be at least 1");
+        }
+    }
+    for (key, value) in [("epochs", c.epochs), ("steps", c.steps), ("replay", c.replay)] {
+        if value > MOST {
+            return Err((key, format!("must be at most {MOST}")));
         }
     }
     Ok(())
