@@ -7,7 +7,7 @@ use clap::Args;
 use oddsight::backbone::Backbone;
 use oddsight::energy::Heads;
 use oddsight::model::{HeadsBlob, Model, SelfTest};
-use oddsight::verdict::Calibration;
+use oddsight::verdict::{Alpha, Calibration};
 use oddsight_train::checkpoint::Checkpoints;
 use oddsight_train::features::Input;
 use oddsight_train::fit::{KnnOptions, MixtureOptions};
@@ -196,6 +196,7 @@ fn blob(
     .with_context(|| args.calibration.as_ref().unwrap_or(&args.data).clone())?;
     let calibration = Calibration::new(energies_q16)?;
     calibration.check(recipe.alpha)?;
+    warn_of_ties(calibration.energies_q16(), recipe.alpha);
     let labels = sources.data.file.labels();
     let blob = HeadsBlob {
         made_by: MADE_BY.into(),
@@ -212,6 +213,19 @@ fn blob(
     let model = Model::assemble(backbone, blob, &args.backbone.backbone)?;
     let self_test = SelfTest::record(&mut model.scorer()?)?;
     Ok(HeadsBlob { self_test, ..model.blob().clone() })
+}
+
+/// Energies saturate where a covariance has next to no width: then nothing is above them.
+fn warn_of_ties(energies_q16: &[i64], alpha: Alpha) {
+    let Some(most) = energies_q16.iter().max() else { return };
+    let (ties, all) = (energies_q16.iter().filter(|e| *e == most).count(), energies_q16.len());
+    if ties as f64 > alpha.get() * all as f64 {
+        log::warn!(
+            "{ties} of {all} calibration pictures have the same energy, and none a larger one: it is out \
+             of range, and no picture will be called unusual; fit mixtures to more pictures than \
+             features, or leave them out"
+        );
+    }
 }
 
 const MADE_BY: &str = concat!("oddsight-train ", env!("CARGO_PKG_VERSION"));
