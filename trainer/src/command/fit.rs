@@ -215,17 +215,37 @@ fn blob(
     Ok(HeadsBlob { self_test, ..model.blob().clone() })
 }
 
-/// Energies saturate where a covariance has next to no width: then nothing is above them.
+/// Energies saturate where a covariance has next to no width: then none is above them.
 fn warn_of_ties(energies_q16: &[i64], alpha: Alpha) {
-    let Some(most) = energies_q16.iter().max() else { return };
-    let (ties, all) = (energies_q16.iter().filter(|e| *e == most).count(), energies_q16.len());
-    if ties as f64 > alpha.get() * all as f64 {
+    if let Some(ties) = ties(energies_q16, alpha) {
         log::warn!(
-            "{ties} of {all} calibration pictures have the same energy, and none a larger one: it is out \
-             of range, and no picture will be called unusual; fit mixtures to more pictures than \
-             features, or leave them out"
+            "{ties} of {} calibration pictures have the same energy, and none a larger one: it is out of \
+             range, and no picture will be called unusual; fit mixtures to more pictures than \
+             features, or leave them out",
+            energies_q16.len()
         );
     }
 }
 
+/// How many energies are the largest one, if that is a larger share of them than alpha.
+fn ties(energies_q16: &[i64], alpha: Alpha) -> Option<usize> {
+    let most = energies_q16.iter().max()?;
+    let ties = energies_q16.iter().filter(|energy| *energy == most).count();
+    (ties as f64 > alpha.get() * energies_q16.len() as f64).then_some(ties)
+}
+
 const MADE_BY: &str = concat!("oddsight-train ", env!("CARGO_PKG_VERSION"));
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn energies_that_share_the_largest_are_counted() {
+        let alpha = Alpha::new(0.1).unwrap();
+        let energies = |ties| [vec![0; 100 - ties], vec![9; ties]].concat();
+        assert_eq!(ties(&energies(10), alpha), None);
+        assert_eq!(ties(&energies(11), alpha), Some(11));
+        assert_eq!(ties(&[], alpha), None);
+    }
+}

@@ -154,6 +154,16 @@ impl Axis {
         BOTTOM - self.share(value) * (BOTTOM - TOP)
     }
 
+    /// A tick's value, with the digits that tell it from the next one.
+    pub fn text(&self, value: f64) -> String {
+        let step = self.ticks[1] - self.ticks[0];
+        let digits = -step.log10().floor();
+        if !(1.0..=8.0).contains(&digits) || value.abs() < step / 2.0 {
+            return number(value);
+        }
+        format!("{value:.*}", digits as usize)
+    }
+
     /// Lines across, with their values at the left.
     pub fn draw(&self, svg: &mut String, right: f64) {
         for value in &self.ticks {
@@ -164,7 +174,7 @@ impl Axis {
                  <text class=\"faint\" x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>",
                 LEFT - 6.0,
                 y + 4.0,
-                number(*value)
+                self.text(*value)
             );
         }
     }

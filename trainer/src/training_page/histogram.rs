@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::chart::{Axis, BOTTOM, LEFT, TOP, WIDTH, number, open, tick, title};
+use super::chart::{Axis, BOTTOM, LEFT, TOP, WIDTH, open, tick, title};
 use super::escape;
 
 const RIGHT: f64 = WIDTH - 12.0;
@@ -45,10 +45,9 @@ impl Spread {
             100.0 * most
         );
         let position = |energy: f64| (energy - low) / (high - low);
-        for value in Axis::of([low, high].into_iter()).ticks {
-            if (0.0..=1.0).contains(&position(value)) {
-                tick(&mut svg, x(position(value)), &number(value));
-            }
+        let axis = Axis::of([low, high].into_iter());
+        for &value in axis.ticks.iter().filter(|&&value| (0.0..=1.0).contains(&position(value))) {
+            tick(&mut svg, x(position(value)), &axis.text(value));
         }
         title(&mut svg, (LEFT + RIGHT) / 2.0, "energy");
         if let Some(threshold) = self.threshold {

@@ -112,6 +112,17 @@ fn curves_leave_out_what_cannot_be_drawn() {
 }
 
 #[test]
+fn ticks_close_together_have_texts_of_their_own() {
+    let texts = |low, high| {
+        let axis = chart::Axis::of([low, high].into_iter());
+        axis.ticks.iter().map(|value| axis.text(*value)).collect::<Vec<_>>()
+    };
+    assert_eq!(texts(0.1659, 0.1664), ["0.1658", "0.1660", "0.1662", "0.1664"]);
+    assert_eq!(texts(-1.0, 1.0), ["-1.0", "-0.5", "0", "0.5", "1.0"]);
+    assert_eq!(texts(0.0, 3000.0), ["0", "1000", "2000", "3000"]);
+}
+
+#[test]
 fn axes_have_few_round_ticks_that_cover_all() {
     for (low, high) in [(0.0, 1.0), (-0.041, 0.038), (43.9, 44.2), (-1e-9, 1e-9), (7.0, 7.0)] {
         let axis = chart::Axis::of([low, high].into_iter());
