@@ -40,7 +40,7 @@ struct Args {
 
 fn main() -> Result<()> {
     let args = Args::parse();
-    let recipe = Recipe::of(&[Layer::set("heads=[\"heat-gmm\"]")?])?;
+    let recipe = Recipe::of(&[Layer::set("preset=\"cifar10\"")?])?;
     let constants = recipe.constants(HeadId::HeatGmm).context("constants")?.clone();
     let constants = Constants { epochs: args.steps, ..constants };
     let folder = tempfile::tempdir()?;

@@ -92,7 +92,7 @@ pub struct Recipe {
 }
 
 impl Recipe {
-    /// Lays `layers` over the preset that the last of them names, `cifar10` if none does; a later layer
+    /// Lays `layers` over the preset that the last of them names, `field` if none does; a later layer
     /// wins.
     ///
     /// # Errors

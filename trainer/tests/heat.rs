@@ -57,7 +57,7 @@ fn prior(file: &FeatureFile) -> Prior<f32> {
 
 /// A small and quick form of the preset for CIFAR-10.
 fn constants() -> Constants {
-    let recipe = Recipe::of(&[Layer::set("heads=[\"heat-gmm\"]").unwrap()]).unwrap();
+    let recipe = Recipe::of(&[Layer::set("preset=\"cifar10\"").unwrap()]).unwrap();
     Constants {
         hidden: 16,
         depth: 2,

@@ -14,8 +14,8 @@ use super::heads::parse_components;
 /// Flags that are layers of a recipe: the preset, a file, single keys, and the keys that are used most.
 #[derive(Args)]
 pub struct RecipeArgs {
-    /// Constants of the refined heads, as HEAT's authors published them for this data set: cifar10,
-    /// cifar100 or imagenet [default: cifar10].
+    /// Constants of the refined heads, field (ours), or cifar10, cifar100, imagenet as
+    /// HEAT's authors published them for these data sets [default: field].
     #[arg(long, value_name = "NAME", value_parser = parse_preset)]
     preset: Option<Preset>,
     /// TOML recipe, whose keys win over the preset's; `oddsight-train recipe` prints one with all keys.
@@ -93,7 +93,7 @@ impl RecipeArgs {
 
 fn parse_preset(text: &str) -> Result<Preset, String> {
     let found = Preset::ALL.into_iter().find(|preset| preset.name() == text);
-    found.ok_or_else(|| "the presets are cifar10, cifar100 and imagenet".into())
+    found.ok_or_else(|| "the presets are field, cifar10, cifar100 and imagenet".into())
 }
 
 fn parse_standardise(text: &str) -> Result<Standardise, String> {
