@@ -193,7 +193,7 @@ fn file_of(seen: &Seen, folder: &Path) -> FeatureFile {
 /// The constants for CIFAR-10, but smaller networks, shorter chains, and fewer and longer steps of
 /// Adam.
 fn constants(id: HeadId) -> Constants {
-    let recipe = Recipe::of(&[Layer::set("heads=[\"heat\"]").unwrap()]).unwrap();
+    let recipe = Recipe::of(&[Layer::set("preset=cifar10").unwrap()]).unwrap();
     Constants {
         hidden: 64,
         steps: recipe.constants(id).unwrap().steps.min(8),
