@@ -1,7 +1,8 @@
 //! How fitting behaves on good rows and on bad ones.
 
-use oddsight::energy::Rule;
+use oddsight::backbone::{Features, to_feature};
 use oddsight::energy::float::{Composition, Gmm, GmmScore, Head, Heads, Scratch, Term};
+use oddsight::energy::{self, Rule};
 use oddsight::random::Random;
 use oddsight_train::fit::{
     Components, EachRow, FitError, FitErrorKind, GmmOptions, KnnOptions, MixtureOptions, Rows,
@@ -127,6 +128,35 @@ fn constant_feature_gets_a_ridge() {
     rows_of(&rows, |row, label| total += gmm.distances(row, &mut scratch)[label as usize]);
     assert!((total / 400.0 - 2.0).abs() < 1e-6, "{total}");
     assert_valid(Head::Gmm(gmm));
+}
+
+/// With fewer rows than features, new rows vary in directions in which the fitted ones do not.
+#[test]
+fn few_rows_leave_energies_that_can_be_compared() {
+    let mut random = Random::new(11);
+    let mut draw = |n: usize| {
+        let mut table = Table::new(64);
+        for i in 0..n {
+            let row: Vec<f64> = (0..64).map(|_| 1.0 + 0.3 * normal(&mut random)).collect();
+            table.push(&row, Some(i as u32 % 2)).unwrap();
+        }
+        table
+    };
+    let (few, new) = (draw(40), draw(50));
+    let labelled = fit_gmm(&few, &names(2), &GmmOptions::default()).unwrap();
+    let mixed = fit_mixture(&few, &MixtureOptions::default()).unwrap().gmm;
+    for gmm in [labelled, mixed] {
+        let head = Head::Gmm(gmm).fix().unwrap();
+        let mut energies = Vec::new();
+        rows_of(&new, |row, _| {
+            let avg: Vec<i32> = row.iter().map(|&x| to_feature(x)).collect();
+            let features = Features { std: avg.clone(), logits: Vec::new(), avg };
+            energies.push(head.energy_q32(&features, &mut energy::Scratch::default()));
+        });
+        energies.sort_unstable();
+        energies.dedup();
+        assert_eq!(energies.len(), 50, "no two are saturated");
+    }
 }
 
 #[test]

@@ -40,9 +40,9 @@ pub fn fit_gmm(rows: &dyn Rows, classes: &[String], options: &GmmOptions) -> Res
         scatter.push(row, classes.mean(class));
         Ok(())
     })?;
-    let factor = Factor::of(&scatter.covariance())?;
-    factor.warn_of_ridge(factor.ridge);
     let total: u64 = classes.counts.iter().sum();
+    let factor = Factor::of(&scatter.covariance(), total)?;
+    factor.warn_of_ridge(factor.ridge);
     let weights: Vec<f64> = classes.counts.iter().map(|&n| n as f64 / total as f64).collect();
     assemble(&factor, factor.ridge, &classes.means, &weights, options)
 }

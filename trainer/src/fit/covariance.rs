@@ -10,8 +10,12 @@ const BLOCK_ROWS: usize = 256;
 /// A Schur complement below this part of the largest variance is rounding, not variance.
 const LEAST_PIVOT: f64 = 1e-12;
 
-/// Ridges that are tried, as powers of ten of the mean variance.
-const RIDGE_POWERS: std::ops::RangeInclusive<i32> = -10..=0;
+/// Smallest ridge that is tried, as a power of ten of the mean variance: what the other features do not
+/// notice when one is constant.
+const LEAST_RIDGE: i32 = -10;
+/// The same with no more rows than features. New normal rows vary in the directions that are left without
+/// variance, and their energies must stay within the range of the integers, or no threshold has a meaning.
+const LEAST_RIDGE_OF_FEW: i32 = -4;
 
 /// Up to [`BLOCK_ROWS`] rows relative to a centre, one per column.
 pub(super) struct Block {
@@ -79,13 +83,15 @@ pub(super) struct Factor {
 
 impl Factor {
     /// Factors a covariance. When it is singular (or so near that its factor would be rounding
-    /// noise), the smallest ridge of a mean variance × 10⁻¹⁰, 10⁻⁹, … that helps is added.
-    pub(super) fn of(covariance: &DMatrix<f64>) -> Result<Factor, FitError> {
+    /// noise), the smallest ridge of a mean variance × 10⁻¹⁰, 10⁻⁹, … 1 that helps is added, from 10⁻⁴ on
+    /// when it is that of no more `rows` than features.
+    pub(super) fn of(covariance: &DMatrix<f64>, rows: u64) -> Result<Factor, FitError> {
         if let Some(lower) = cholesky(covariance.clone()) {
             return Ok(Factor { lower, ridge: 0.0 });
         }
         let mean_variance = covariance.trace() / covariance.nrows() as f64;
-        for power in RIDGE_POWERS {
+        let is_few = rows <= covariance.nrows() as u64;
+        for power in if is_few { LEAST_RIDGE_OF_FEW } else { LEAST_RIDGE }..=0 {
             let ridge = mean_variance * 10f64.powi(power);
             if let Some(lower) = cholesky(raised(covariance.clone(), ridge)) {
                 return Ok(Factor { lower, ridge });
@@ -175,21 +181,22 @@ mod tests {
     #[test]
     fn ridge_is_zero_when_not_needed_and_the_smallest_when_needed() {
         let regular = DMatrix::from_row_slice(2, 2, &[4.0, 2.0, 2.0, 5.0]);
-        let factor = Factor::of(&regular).unwrap();
+        let factor = Factor::of(&regular, 9).unwrap();
         assert_eq!(factor.ridge, 0.0);
         assert_eq!(factor.whitener().unwrap(), [0.5, -0.25, 0.5]);
         assert!((factor.half_log_det() - 4f64.ln()).abs() < 1e-15);
         let dead = DMatrix::from_row_slice(2, 2, &[4.0, 0.0, 0.0, 0.0]);
-        assert_eq!(Factor::of(&dead).unwrap().ridge, 2.0 * 1e-10);
+        assert_eq!(Factor::of(&dead, 9).unwrap().ridge, 2.0 * 1e-10);
+        assert_eq!(Factor::of(&dead, 2).unwrap().ridge, 2.0 * 1e-4);
         // A pivot that survives only as rounding is singular, too.
         let twins = DMatrix::from_row_slice(2, 2, &[1.0, 1.0, 1.0, 1.0 + 1e-13]);
-        assert!(Factor::of(&twins).unwrap().ridge > 0.0);
+        assert!(Factor::of(&twins, 9).unwrap().ridge > 0.0);
     }
 
     #[test]
     fn hopeless_covariance_is_an_error() {
         for fill in [0.0, f64::NAN] {
-            let error = Factor::of(&DMatrix::from_element(2, 2, fill)).err().unwrap();
+            let error = Factor::of(&DMatrix::from_element(2, 2, fill), 9).err().unwrap();
             assert_eq!(error.kind(), FitErrorKind::Singular);
         }
     }

@@ -190,12 +190,14 @@ struct SecondMoment {
 impl SecondMoment {
     fn of(rows: &Projected, centre: DVector<f64>) -> Result<SecondMoment, FitError> {
         let mut scatter = Scatter::new(rows.width());
+        let mut count = 0;
         rows.visit(&mut |_, row, _| {
             scatter.push(row, centre.as_slice());
+            count += 1;
             Ok(())
         })?;
         let matrix = scatter.covariance();
-        let ridge = Factor::of(&matrix)?.ridge;
+        let ridge = Factor::of(&matrix, count)?.ridge;
         Ok(SecondMoment { centre, matrix: raised(matrix, ridge), ridge })
     }
 }
@@ -281,7 +283,7 @@ impl Density {
         }
         let mut covariance = moment.matrix.clone();
         covariance.gemm(-1.0, &weighted, &means.transpose(), 1.0);
-        let factor = Factor::of(&covariance)?;
+        let factor = Factor::of(&covariance, total.round() as u64)?;
         let directions = factor.solve(&means).ok_or_else(|| {
             let message = "the covariance of a mixture has no finite inverse: add pictures";
             FitError::new(FitErrorKind::Singular, message.to_string())
