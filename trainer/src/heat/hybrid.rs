@@ -1,7 +1,8 @@
 //! The whole energy of a refined head: residual and prior.
 
 use crate::autodiff::{
-    Dense, Mixture, MixtureScratch, Pull, Real, Stack, Trace, log_sum_exp_backward, unit,
+    Dense, Fused, Mixture, MixtureScratch, Panels, Pull, Real, Stack, Trace, log_sum_exp_backward,
+    unit,
 };
 
 use super::draws::Draws;
@@ -59,6 +60,7 @@ impl<T: Real> Prior<T> {
 pub struct Scratch<T> {
     /// Of the residual.
     pub trace: Trace<T>,
+    panels: Panels,
     mixture: MixtureScratch<T>,
     logits: Vec<T>,
     gradient: Vec<T>,
@@ -146,12 +148,27 @@ impl<T: Real> Hybrid<'_, T> {
         draws: &mut [Draws],
         scratch: &mut Scratch<T>,
     ) {
+        let gradient = |rows: &[T], scratch: &mut Scratch<T>, out: &mut Vec<T>| {
+            self.gradient(rows, labels, scratch, out);
+        };
+        self.walk(gradient, rows, schedule, draws, scratch);
+    }
+
+    /// Langevin dynamics along this gradient.
+    fn walk(
+        &self,
+        gradient_of: impl Fn(&[T], &mut Scratch<T>, &mut Vec<T>),
+        rows: &mut [T],
+        schedule: &Schedule,
+        draws: &mut [Draws],
+        scratch: &mut Scratch<T>,
+    ) {
         let width = self.stack.layout().width();
         let mut gradient = Vec::new();
         let mut noise = std::mem::take(&mut scratch.noise);
         noise.resize(width, T::zero());
         for &[step_size, deviation] in schedule.steps() {
-            self.gradient(rows, labels, scratch, &mut gradient);
+            gradient_of(rows, scratch, &mut gradient);
             let (step_size, deviation) = (T::of(step_size), T::of(deviation));
             let rows = rows.chunks_exact_mut(width).zip(gradient.chunks_exact(width));
             for ((row, gradient), draws) in rows.zip(draws.iter_mut()) {
@@ -165,5 +182,31 @@ impl<T: Real> Hybrid<'_, T> {
             }
         }
         scratch.noise = noise;
+    }
+}
+
+impl Hybrid<'_, f32> {
+    /// The residual packed for [`Hybrid::langevin_fused`].
+    pub fn fused(&self) -> Fused {
+        Fused::new(self.stack, self.temperature.recip() as f32)
+    }
+
+    /// What [`Hybrid::langevin`] does, but for rounding, with the packed residual.
+    pub fn langevin_fused(
+        &self,
+        fused: &Fused,
+        rows: &mut [f32],
+        labels: Option<&[u32]>,
+        schedule: &Schedule,
+        draws: &mut [Draws],
+        scratch: &mut Scratch<f32>,
+    ) {
+        let gradient = |rows: &[f32], scratch: &mut Scratch<f32>, out: &mut Vec<f32>| {
+            out.resize(rows.len(), 0.0);
+            fused.gradient(rows, &mut scratch.panels, out);
+            let scale = self.prior_temperature.recip() as f32;
+            self.prior.add_gradient(rows, labels, scale, scratch, out);
+        };
+        self.walk(gradient, rows, schedule, draws, scratch);
     }
 }
