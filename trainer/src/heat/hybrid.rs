@@ -139,23 +139,9 @@ impl<T: Real> Hybrid<'_, T> {
     }
 
     /// Stochastic gradient Langevin dynamics on a block of projected rows, in place; `draws` has a
-    /// stream per row. A step is `z ← P(z − λ ∇E(z) − ε ξ)`.
+    /// stream per row. A step is `z ← P(z − λ ∇E(z) − ε ξ)`; `gradient_of` writes `∇E` as
+    /// [`Hybrid::gradient`] does.
     pub fn langevin(
-        &self,
-        rows: &mut [T],
-        labels: Option<&[u32]>,
-        schedule: &Schedule,
-        draws: &mut [Draws],
-        scratch: &mut Scratch<T>,
-    ) {
-        let gradient = |rows: &[T], scratch: &mut Scratch<T>, out: &mut Vec<T>| {
-            self.gradient(rows, labels, scratch, out);
-        };
-        self.walk(gradient, rows, schedule, draws, scratch);
-    }
-
-    /// Langevin dynamics along this gradient.
-    fn walk(
         &self,
         gradient_of: impl Fn(&[T], &mut Scratch<T>, &mut Vec<T>),
         rows: &mut [T],
@@ -186,27 +172,23 @@ impl<T: Real> Hybrid<'_, T> {
 }
 
 impl Hybrid<'_, f32> {
-    /// The residual packed for [`Hybrid::langevin_fused`].
+    /// The residual packed for [`Hybrid::gradient_fused`].
     pub fn fused(&self) -> Fused {
         Fused::new(self.stack, self.temperature.recip() as f32)
     }
 
-    /// What [`Hybrid::langevin`] does, but for rounding, with the packed residual.
-    pub fn langevin_fused(
+    /// What [`Hybrid::gradient`] gives, but for rounding, by the packed residual.
+    pub fn gradient_fused(
         &self,
         fused: &Fused,
-        rows: &mut [f32],
+        rows: &[f32],
         labels: Option<&[u32]>,
-        schedule: &Schedule,
-        draws: &mut [Draws],
         scratch: &mut Scratch<f32>,
+        out: &mut Vec<f32>,
     ) {
-        let gradient = |rows: &[f32], scratch: &mut Scratch<f32>, out: &mut Vec<f32>| {
-            out.resize(rows.len(), 0.0);
-            fused.gradient(rows, &mut scratch.panels, out);
-            let scale = self.prior_temperature.recip() as f32;
-            self.prior.add_gradient(rows, labels, scale, scratch, out);
-        };
-        self.walk(gradient, rows, schedule, draws, scratch);
+        out.resize(rows.len(), 0.0);
+        fused.gradient(rows, &mut scratch.panels, out);
+        let scale = self.prior_temperature.recip() as f32;
+        self.prior.add_gradient(rows, labels, scale, scratch, out);
     }
 }

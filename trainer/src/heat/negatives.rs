@@ -100,7 +100,10 @@ impl<'a> Chains<'a> {
         let blocks = ends.par_chunks_mut(rows * width).zip(draws.par_chunks_mut(rows));
         blocks.zip(&mut self.blocks).enumerate().for_each(|(i, ((ends, draws), scratch))| {
             let labels = labelled.then(|| &labels[i * rows..][..draws.len()]);
-            hybrid.langevin_fused(&fused, ends, labels, schedule, draws, scratch);
+            let gradient = |rows: &[f32], scratch: &mut Scratch<f32>, out: &mut Vec<f32>| {
+                hybrid.gradient_fused(&fused, rows, labels, scratch, out);
+            };
+            hybrid.langevin(gradient, ends, schedule, draws, scratch);
         });
     }
 
