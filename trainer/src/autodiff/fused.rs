@@ -15,6 +15,9 @@ use super::{Layout, SLOPE, Stack};
 const TILE: usize = 6;
 /// Vectors of examples of a panel.
 const VECTORS: usize = 2;
+/// Inputs that a product sums up before it goes on to the next tile: the weights of a tile (6 KB) and a
+/// panel's numbers (16 KB) fit in the first cache together.
+const SLAB: usize = 256;
 /// Floats of a cache line.
 const LINE: usize = 16;
 
@@ -255,13 +258,22 @@ impl WithSimd for Product<'_> {
         let stride = input.len() / (panels * VECTORS * S::F32_LANES);
         let input = S::as_simd_f32s(input).0.as_chunks::<VECTORS>().0;
         let out = S::as_mut_simd_f32s(out).0.as_chunks_mut::<VECTORS>().0;
-        // The tile's weights stay in the first cache while the panels, in the second, pass by.
-        for tile in 0..padded / TILE {
-            let weights = &weights[tile * inputs..][..inputs];
-            for panel in 0..panels {
-                let sums = sums(simd, weights, &input[panel * stride..][..inputs]);
-                let at = panel * padded + tile * TILE;
-                finish(simd, epilogue, tile * TILE, at, sums, &mut out[at..at + TILE]);
+        for from in (0..inputs).step_by(SLAB) {
+            let to = (from + SLAB).min(inputs);
+            let epilogue = if to == inputs { epilogue } else { Epilogue::None };
+            for tile in 0..padded / TILE {
+                let weights = &weights[tile * inputs..][from..to];
+                for panel in 0..panels {
+                    let x = &input[panel * stride..][from..to];
+                    let at = panel * padded + tile * TILE;
+                    let out = &mut out[at..at + TILE];
+                    let mut sums = [[simd.splat_f32s(0.0); VECTORS]; TILE];
+                    if from > 0 {
+                        sums.copy_from_slice(out);
+                    }
+                    let sums = add(simd, weights, x, sums);
+                    finish(simd, epilogue, tile * TILE, at, sums, out);
+                }
             }
         }
     }
@@ -269,9 +281,15 @@ impl WithSimd for Product<'_> {
 
 type Tile<S> = [[<S as Simd>::f32s; VECTORS]; TILE];
 
+/// Adds the products of these inputs.
+#[allow(clippy::needless_range_loop)] // As in `finish`.
 #[inline(always)]
-fn sums<S: Simd>(simd: S, weights: &[[f32; TILE]], input: &[[S::f32s; VECTORS]]) -> Tile<S> {
-    let mut sums = [[simd.splat_f32s(0.0); VECTORS]; TILE];
+fn add<S: Simd>(
+    simd: S,
+    weights: &[[f32; TILE]],
+    input: &[[S::f32s; VECTORS]],
+    mut sums: Tile<S>,
+) -> Tile<S> {
     for (weights, x) in weights.iter().zip(input) {
         for r in 0..TILE {
             let weight = simd.splat_f32s(weights[r]);
@@ -284,6 +302,7 @@ fn sums<S: Simd>(simd: S, weights: &[[f32; TILE]], input: &[[S::f32s; VECTORS]])
 }
 
 /// Writes the tile whose first output is `output`, which lies at `at` in its buffer.
+#[allow(clippy::needless_range_loop)] // All indices are constants once the loops are unrolled.
 #[inline(always)]
 fn finish<S: Simd>(
     simd: S,
@@ -335,9 +354,11 @@ mod tests {
     #[test]
     fn gradients_are_those_of_the_stack() {
         let mut random = Random::new(1);
-        let stacks: [(&[(usize, usize)], &[usize]); 6] = [
+        let stacks: [(&[(usize, usize)], &[usize]); 7] = [
             (&[(3, 1), (1, 1)], &[0, 1]),
             (&[(5, 13), (13, 1)], &[0, 1]),
+            // More inputs than a slab has, in both directions.
+            (&[(300, 270), (270, 1)], &[0, 1]),
             (&[(7, 1), (1, 1), (1, 1)], &[0, 1, 1, 2]),
             (&[(4, 18), (18, 18), (18, 1)], &[0, 1, 1, 1, 1, 2]),
             (&[(19, 25), (25, 25), (25, 25), (25, 1)], &[0, 1, 2, 3]),
