@@ -53,14 +53,15 @@ fn main() -> Result<()> {
     let mut data = Data::new(&file, Tap::Avg, &keep, true)?;
     let gflop = operations(&constants) / 1e9;
     let pool = rayon::ThreadPoolBuilder::new().num_threads(args.threads).build()?;
-    let mut started = Instant::now();
+    let (mut started, mut cpu_started) = (Instant::now(), processor_s());
     let (_, state) = pool.install(|| {
         train(&mut data, &prior, &constants, Seed(0), None, &mut |event| {
             if let Event::Step(_) = event {
                 let step_s = started.elapsed().as_secs_f64();
+                let cpu_s = processor_s().zip(cpu_started).map(|(now, then)| now - then);
                 let peak_gflop_per_s = peak::gflop_per_s(args.threads);
-                show(&args, step_s, gflop, peak_gflop_per_s);
-                started = Instant::now();
+                show(&args, step_s, cpu_s, gflop, peak_gflop_per_s);
+                (started, cpu_started) = (Instant::now(), processor_s());
             }
             Ok(())
         })
@@ -71,18 +72,30 @@ fn main() -> Result<()> {
     }
 }
 
-fn show(args: &Args, step_s: f64, gflop: f64, peak_gflop_per_s: f64) {
+fn show(args: &Args, step_s: f64, cpu_s: Option<f64>, gflop: f64, peak_gflop_per_s: f64) {
     if args.json {
+        let cpu = cpu_s.map_or(String::new(), |cpu_s| format!("\"cpu_s\":{cpu_s:.2},"));
         println!(
-            "{{\"step_s\":{step_s:.4},\"gflop\":{gflop:.2},\"peak_gflop_per_s\":{peak_gflop_per_s:.1}}}"
+            "{{\"step_s\":{step_s:.4},{cpu}\"gflop\":{gflop:.2},\"peak_gflop_per_s\":{peak_gflop_per_s:.1}}}"
         );
         return;
     }
     let rate = gflop / step_s;
+    let cpu = cpu_s.map_or(String::new(), |cpu_s| format!(" ({cpu_s:.2} s of processor time)"));
     println!(
-        "{step_s:.3} s, {gflop:.1} GFLOP, {rate:.1} GFLOP/s = {:.0} % of {peak_gflop_per_s:.1}",
+        "{step_s:.3} s{cpu}, {gflop:.1} GFLOP, {rate:.1} GFLOP/s = {:.0} % of {peak_gflop_per_s:.1}",
         100.0 * rate / peak_gflop_per_s
     );
+}
+
+/// Processor time that this process has used, where the system tells: Linux, in hundredths of a second.
+fn processor_s() -> Option<f64> {
+    let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
+    // The name of the program, in parentheses, may hold anything; user and system time are the 12th and
+    // 13th words behind it.
+    let (_, words) = stat.rsplit_once(')')?;
+    let ticks = words.split_whitespace().skip(11).take(2).map(|word| word.parse::<f64>().ok());
+    Some(ticks.sum::<Option<f64>>()? / 100.0)
 }
 
 /// Floating-point operations of the products of one step, 2 per multiplication and addition; what is done

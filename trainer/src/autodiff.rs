@@ -6,9 +6,11 @@
 //! twice, once in each direction, and sees every buffer.
 //!
 //! Everything is generic over [`Real`]: training runs in `f32`, the tests hold each operation to finite
-//! differences in `f64`. Matrices are slices, row by row; a row is one example.
+//! differences in `f64`. The exception is [`Fused`], a faster form of a stack's gradient in `f32`, which is
+//! held to the stack. Matrices are slices, row by row; a row is one example.
 
 mod dense;
+mod fused;
 mod leaky_relu;
 mod log_sum_exp;
 mod mixture;
@@ -20,6 +22,7 @@ mod tests;
 mod unit;
 
 pub use dense::Dense;
+pub use fused::{Fused, Panels};
 pub use leaky_relu::{SLOPE, leaky_relu, leaky_relu_backward};
 pub use log_sum_exp::{log_sum_exp, log_sum_exp_backward};
 pub use mixture::{Mixture, MixtureScratch, Pull};

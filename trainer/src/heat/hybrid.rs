@@ -1,7 +1,8 @@
 //! The whole energy of a refined head: residual and prior.
 
 use crate::autodiff::{
-    Dense, Mixture, MixtureScratch, Pull, Real, Stack, Trace, log_sum_exp_backward, unit,
+    Dense, Fused, Mixture, MixtureScratch, Panels, Pull, Real, Stack, Trace, log_sum_exp_backward,
+    unit,
 };
 
 use super::draws::Draws;
@@ -59,6 +60,7 @@ impl<T: Real> Prior<T> {
 pub struct Scratch<T> {
     /// Of the residual.
     pub trace: Trace<T>,
+    panels: Panels,
     mixture: MixtureScratch<T>,
     logits: Vec<T>,
     gradient: Vec<T>,
@@ -137,11 +139,12 @@ impl<T: Real> Hybrid<'_, T> {
     }
 
     /// Stochastic gradient Langevin dynamics on a block of projected rows, in place; `draws` has a
-    /// stream per row. A step is `z ← P(z − λ ∇E(z) − ε ξ)`.
+    /// stream per row. A step is `z ← P(z − λ ∇E(z) − ε ξ)`; `gradient_of` writes `∇E` as
+    /// [`Hybrid::gradient`] does.
     pub fn langevin(
         &self,
+        gradient_of: impl Fn(&[T], &mut Scratch<T>, &mut Vec<T>),
         rows: &mut [T],
-        labels: Option<&[u32]>,
         schedule: &Schedule,
         draws: &mut [Draws],
         scratch: &mut Scratch<T>,
@@ -151,7 +154,7 @@ impl<T: Real> Hybrid<'_, T> {
         let mut noise = std::mem::take(&mut scratch.noise);
         noise.resize(width, T::zero());
         for &[step_size, deviation] in schedule.steps() {
-            self.gradient(rows, labels, scratch, &mut gradient);
+            gradient_of(rows, scratch, &mut gradient);
             let (step_size, deviation) = (T::of(step_size), T::of(deviation));
             let rows = rows.chunks_exact_mut(width).zip(gradient.chunks_exact(width));
             for ((row, gradient), draws) in rows.zip(draws.iter_mut()) {
@@ -165,5 +168,27 @@ impl<T: Real> Hybrid<'_, T> {
             }
         }
         scratch.noise = noise;
+    }
+}
+
+impl Hybrid<'_, f32> {
+    /// The residual packed for [`Hybrid::gradient_fused`].
+    pub fn fused(&self) -> Fused {
+        Fused::new(self.stack, self.temperature.recip() as f32)
+    }
+
+    /// What [`Hybrid::gradient`] gives, but for rounding, by the packed residual.
+    pub fn gradient_fused(
+        &self,
+        fused: &Fused,
+        rows: &[f32],
+        labels: Option<&[u32]>,
+        scratch: &mut Scratch<f32>,
+        out: &mut Vec<f32>,
+    ) {
+        out.resize(rows.len(), 0.0);
+        fused.gradient(rows, &mut scratch.panels, out);
+        let scale = self.prior_temperature.recip() as f32;
+        self.prior.add_gradient(rows, labels, scale, scratch, out);
     }
 }

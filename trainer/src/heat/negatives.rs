@@ -95,11 +95,15 @@ impl<'a> Chains<'a> {
         let Starts { labels, draws, .. } = starts;
         self.blocks.resize_with(draws.len().div_ceil(rows), Scratch::default);
         let schedule = &self.schedule;
+        let fused = hybrid.fused();
         let labelled = self.constants.labelled_prior && !labels.is_empty();
         let blocks = ends.par_chunks_mut(rows * width).zip(draws.par_chunks_mut(rows));
         blocks.zip(&mut self.blocks).enumerate().for_each(|(i, ((ends, draws), scratch))| {
             let labels = labelled.then(|| &labels[i * rows..][..draws.len()]);
-            hybrid.langevin(ends, labels, schedule, draws, scratch);
+            let gradient = |rows: &[f32], scratch: &mut Scratch<f32>, out: &mut Vec<f32>| {
+                hybrid.gradient_fused(&fused, rows, labels, scratch, out);
+            };
+            hybrid.langevin(gradient, ends, schedule, draws, scratch);
         });
     }
 

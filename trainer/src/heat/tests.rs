@@ -184,7 +184,10 @@ fn chain(prior: &Prior<f64>, normalize: bool) -> (Vec<f64>, Vec<f64>) {
     let mut draws: Vec<Draws> =
         (0..5).map(|row| Seed(0).stream(Purpose::Chain, 0, 0, row)).collect();
     let schedule = Schedule::new(3, 0.2, 0.0, 0.1);
-    hybrid.langevin(&mut end, None, &schedule, &mut draws, &mut Scratch::default());
+    let gradient = |rows: &[f64], scratch: &mut Scratch<f64>, out: &mut Vec<f64>| {
+        hybrid.gradient(rows, None, scratch, out);
+    };
+    hybrid.langevin(gradient, &mut end, &schedule, &mut draws, &mut Scratch::default());
     (start, end)
 }
 
