@@ -62,6 +62,11 @@ pub struct Panels {
 }
 
 impl Fused {
+    /// Whether this processor has vectors that the products are made for (AVX2 with FMA, NEON).
+    pub fn is_vectorised() -> bool {
+        Arch::new().dispatch(Lanes) > 1
+    }
+
     /// Packs a stack; gradients are `scale` times those of its numbers.
     ///
     /// Panics when the stack applies fewer than two layers.
@@ -350,11 +355,14 @@ mod tests {
         (0..count).map(|_| random.range(-1.0, 1.0) as f32).collect()
     }
 
+    /// Inputs and outputs of each layer, and the order in which they are applied.
+    type Shape<'a> = (&'a [(usize, usize)], &'a [usize]);
+
     /// Tied, untied and tapering stacks of widths that are no whole tiles, for rows that are no whole panels.
     #[test]
     fn gradients_are_those_of_the_stack() {
         let mut random = Random::new(1);
-        let stacks: [(&[(usize, usize)], &[usize]); 7] = [
+        let stacks: [Shape; 7] = [
             (&[(3, 1), (1, 1)], &[0, 1]),
             (&[(5, 13), (13, 1)], &[0, 1]),
             // More inputs than a slab has, in both directions.

@@ -116,7 +116,8 @@ impl<T: Real> Hybrid<'_, T> {
 
     fn project_row(&self, row: &mut [T]) {
         if self.relu {
-            row.iter_mut().for_each(|x| *x = x.max(T::zero()));
+            // What is not a number stays so, for the loss to show it.
+            row.iter_mut().filter(|x| **x < T::zero()).for_each(|x| *x = T::zero());
         }
         if self.normalize {
             unit(row);
@@ -172,9 +173,10 @@ impl<T: Real> Hybrid<'_, T> {
 }
 
 impl Hybrid<'_, f32> {
-    /// The residual packed for [`Hybrid::gradient_fused`].
-    pub fn fused(&self) -> Fused {
-        Fused::new(self.stack, self.temperature.recip() as f32)
+    /// The residual packed for [`Hybrid::gradient_fused`]; `None` on a processor without vectors, where
+    /// that would be the slower way.
+    pub fn fused(&self) -> Option<Fused> {
+        Fused::is_vectorised().then(|| Fused::new(self.stack, self.temperature.recip() as f32))
     }
 
     /// What [`Hybrid::gradient`] gives, but for rounding, by the packed residual.

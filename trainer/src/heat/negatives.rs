@@ -100,9 +100,11 @@ impl<'a> Chains<'a> {
         let blocks = ends.par_chunks_mut(rows * width).zip(draws.par_chunks_mut(rows));
         blocks.zip(&mut self.blocks).enumerate().for_each(|(i, ((ends, draws), scratch))| {
             let labels = labelled.then(|| &labels[i * rows..][..draws.len()]);
-            let gradient = |rows: &[f32], scratch: &mut Scratch<f32>, out: &mut Vec<f32>| {
-                hybrid.gradient_fused(&fused, rows, labels, scratch, out);
-            };
+            let gradient =
+                |rows: &[f32], scratch: &mut Scratch<f32>, out: &mut Vec<f32>| match &fused {
+                    Some(fused) => hybrid.gradient_fused(fused, rows, labels, scratch, out),
+                    None => hybrid.gradient(rows, labels, scratch, out),
+                };
             hybrid.langevin(gradient, ends, schedule, draws, scratch);
         });
     }
