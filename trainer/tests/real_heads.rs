@@ -19,7 +19,7 @@ use oddsight_train::fit::{GmmOptions, KnnOptions, Moments, Table, fit_gmm, fit_k
 use oddsight_train::heat::{Constants, Data, Prior, Seed, train};
 use oddsight_train::labels::Labels;
 use oddsight_train::metrics::{self, Scored, evaluate};
-use oddsight_train::recipe::{Layer, Recipe};
+use oddsight_train::recipe::Recipe;
 
 const ALPHA: f64 = 0.05;
 
@@ -190,18 +190,11 @@ fn file_of(seen: &Seen, folder: &Path) -> FeatureFile {
     FeatureFile::open(&path).unwrap()
 }
 
-/// The constants for CIFAR-10, but smaller networks, shorter chains, and fewer and longer steps of
-/// Adam.
+/// The default constants, but smaller networks and batches, and shorter chains.
 fn constants(id: HeadId) -> Constants {
-    let recipe = Recipe::of(&[Layer::set("preset=cifar10").unwrap()]).unwrap();
-    Constants {
-        hidden: 64,
-        steps: recipe.constants(id).unwrap().steps.min(8),
-        batch: 250,
-        epochs: 8,
-        learning_rate: 1e-3,
-        ..recipe.constants(id).unwrap().clone()
-    }
+    let recipe = Recipe::of(&[]).unwrap();
+    let constants = recipe.constants(id).unwrap().clone();
+    Constants { hidden: 64, steps: constants.steps.min(8), batch: 250, epochs: 8, ..constants }
 }
 
 fn refine<P>(file: &FeatureFile, id: HeadId, training: &Prior<f32>, prior: P) -> Heat<P> {
