@@ -2,7 +2,7 @@
 //!
 //! With `v_k` the standardised energy of head k, the weights are those of a logistic regression (Cox 1958)
 //! of "unusual" on `v`, held at 0 or above: a larger energy is more unusual, whatever a few examples say.
-//! [`logistic`] has the function that is minimised.
+//! `logistic` has the function that is minimised.
 
 mod error;
 mod logistic;
