@@ -15,7 +15,7 @@ use oddsight::model::{Model, Scorer, self_test};
 use serde::Serialize;
 use serde_json::json;
 
-use super::timing::{Series, median, quantile};
+use super::timing::{Series, median, quantile, rate_cells};
 use super::{EngineArgs, clock};
 
 /// Arguments of `oddsight bench`.
@@ -180,8 +180,7 @@ fn print(
         "stage", "median us", "p99 us", "share", "GMAC/s", "peak", "allocated B"
     )?;
     for row in rows {
-        let rate = row.gmac_per_s.map_or(String::new(), |rate| format!("{rate:.1}"));
-        let peak = row.peak_share.map_or(String::new(), |share| format!("{:.0}%", share * 100.0));
+        let [rate, peak] = rate_cells(row.gmac_per_s, row.peak_share);
         writeln!(
             out,
             "{:10}{:>12.1}{:>12.1}{:>7.1}%{rate:>9}{peak:>7}{:>12}",

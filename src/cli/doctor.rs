@@ -12,7 +12,7 @@ use oddsight::model::{Model, self_test};
 use serde::Serialize;
 use serde_json::json;
 
-use super::timing::{Series, median};
+use super::timing::{Series, median, rate_cells};
 use super::{EngineArgs, clock};
 
 /// Arguments of `oddsight doctor`.
@@ -185,8 +185,7 @@ fn kinds_table(out: &mut impl std::io::Write, kinds: &[Kind], peak: f64) -> Resu
     for kind in kinds {
         let macs =
             if kind.macs > 0 { format!("{:.2}", kind.macs as f64 / 1e6) } else { String::new() };
-        let rate = kind.gmac_per_s.map_or(String::new(), |rate| format!("{rate:.1}"));
-        let peak = kind.peak_share.map_or(String::new(), |share| format!("{:.0}%", share * 100.0));
+        let [rate, peak] = rate_cells(kind.gmac_per_s, kind.peak_share);
         let line = format!(
             "{:width$}  {:>5}  {macs:>8}  {:>8.4}  {:>5.1}%  {rate:>6}  {peak:>5}",
             name(kind),

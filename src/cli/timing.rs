@@ -1,4 +1,4 @@
-//! Series of measurements.
+//! Series of measurements, and how they are shown.
 
 /// Measurements of one thing.
 pub type Series = Vec<f64>;
@@ -16,6 +16,12 @@ pub fn quantile(series: &mut Series, q: f64) -> f64 {
     let rank = (q * series.len() as f64).ceil() as usize;
     let rank = rank.clamp(1, series.len()) - 1;
     *series.select_nth_unstable_by(rank, f64::total_cmp).1
+}
+
+/// Cells of a table for GMAC/s and for the share of the peak; empty where nothing is multiplied.
+pub fn rate_cells(gmac_per_s: Option<f64>, peak_share: Option<f64>) -> [String; 2] {
+    let rate = gmac_per_s.map_or(String::new(), |rate| format!("{rate:.1}"));
+    [rate, peak_share.map_or(String::new(), |share| format!("{:.0}%", share * 100.0))]
 }
 
 #[cfg(test)]

@@ -9,26 +9,18 @@ use oddsight_train::fit::{
     fit_mixture,
 };
 
-const D: usize = 4;
+#[path = "support/golden.rs"]
+mod golden;
 
-fn g(i: usize, j: usize, a: f64) -> f64 {
-    let (i, j) = (i as f64, j as f64);
-    f64::from((1.0 + a + 0.7 * i + 1.3 * j + 0.37 * i * j).sin() as f32)
-}
+use golden::{D, g, query, row};
 
 /// 25 rows, label i mod 3.
 fn train() -> Table {
     let mut table = Table::new(D);
     for i in 0..25 {
-        let bump = |j: usize| if j == i % 3 { 1.5 } else { 0.0 };
-        let row: Vec<f64> = (0..D).map(|j| f64::from((g(i, j, 0.0) + bump(j)) as f32)).collect();
-        table.push(&row, Some(i as u32 % 3)).unwrap();
+        table.push(&row(i), Some(i as u32 % 3)).unwrap();
     }
     table
-}
-
-fn query(i: usize) -> Vec<f64> {
-    (0..D).map(|j| f64::from((2.0 * g(i, j, 0.5)) as f32)).collect()
 }
 
 /// `avg` and the logits of the golden head.

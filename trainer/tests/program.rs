@@ -8,47 +8,15 @@ use oddsight::model::Model;
 use oddsight::model::self_test::picture;
 use serde_json::Value;
 
-#[path = "../../tests/support/tiny.rs"]
-mod tiny;
+mod support;
 
-use tiny::{SIDE, Tail};
-
-struct Bench {
-    dir: tempfile::TempDir,
-}
+use support::{Bench, failure, success, tinted, tiny};
 
 impl Bench {
-    /// A folder with the tiny network and `data/{dark,light}` of 60 pictures each.
-    fn new() -> Bench {
-        let bench = Bench { dir: tempfile::tempdir().unwrap() };
-        std::fs::write(bench.path("tiny.onnx"), tiny::onnx(Tail::Legacy)).unwrap();
-        for seed in 0..60 {
-            bench.picture(&format!("data/dark/{seed:02}.png"), &tinted(seed, 1));
-            bench.picture(&format!("data/light/{seed:02}.png"), &tinted(seed + 1000, 2));
-        }
-        bench
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.dir.path().join(name)
-    }
-
-    fn picture(&self, name: &str, picture: &Rgb) {
-        let path = self.path(name);
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(path, encode_png(picture)).unwrap();
-    }
-
     fn tar(&self, folder: &str) -> Vec<u8> {
         let mut builder = tar::Builder::new(Vec::new());
         builder.append_dir_all(folder, self.path(folder)).unwrap();
         builder.into_inner().unwrap()
-    }
-
-    fn run(&self, args: &str) -> Output {
-        let program = env!("CARGO_BIN_EXE_oddsight-train");
-        let args = args.split_whitespace();
-        Command::new(program).current_dir(self.dir.path()).args(args).output().unwrap()
     }
 
     fn fit(&self, data: &str, more: &str) -> Output {
@@ -69,25 +37,6 @@ impl Bench {
         names.sort();
         names
     }
-}
-
-/// A seeded picture whose levels are multiplied: the two classes differ in brightness.
-fn tinted(seed: u64, brightness: u8) -> Rgb {
-    let mut picture = picture(seed, [SIDE + (seed % 5) as u32, SIDE]);
-    picture.pixels.iter_mut().for_each(|level| *level = *level / 4 * brightness);
-    picture
-}
-
-fn success(output: &Output) -> String {
-    assert!(output.status.success(), "{output:?}");
-    String::from_utf8(output.stdout.clone()).unwrap()
-}
-
-fn failure(output: &Output) -> String {
-    assert_eq!(output.status.code(), Some(1), "{output:?}");
-    let text = String::from_utf8(output.stderr.clone()).unwrap();
-    assert!(text.contains("error: ") && !text.contains("panicked"), "{text}");
-    text
 }
 
 const ALL_HEADS: &str = "--heads msp,mls,el,gmm,gmm-std,knn --holdout 0.4";

@@ -1,22 +1,16 @@
 //! Recipes, checkpoints and reports of refined heads as their users see them, on the tiny network.
 
-use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
-use oddsight::image::{Rgb, encode_png};
 use oddsight::model::Model;
 use oddsight::model::self_test::picture;
 use serde_json::Value;
 
-#[path = "../../tests/support/tiny.rs"]
-mod tiny;
+mod support;
 
-use tiny::{SIDE, Tail};
-
-struct Bench {
-    dir: tempfile::TempDir,
-}
+use support::tiny::SIDE;
+use support::{Bench, failure, success, tinted};
 
 /// A training that takes no time.
 const SMALL: &str = "heads = [\"gmm\", \"heat\"]\ncompose = \"sum=heat\"\n\
@@ -27,39 +21,18 @@ const SMALL: &str = "heads = [\"gmm\", \"heat\"]\ncompose = \"sum=heat\"\n\
 
 const FIT: &str = "fit --backbone tiny.onnx --recipe small.toml --holdout 0.4 --out model";
 
+/// A folder with `small.toml`, and `f.safetensors` of the two classes.
+fn with_features() -> Bench {
+    let bench = Bench::new();
+    std::fs::write(bench.path("small.toml"), SMALL).unwrap();
+    bench.features("data", "f.safetensors");
+    bench
+}
+
 impl Bench {
-    /// A folder with the tiny network, `small.toml`, and `f.safetensors` of two classes of 60.
-    fn new() -> Bench {
-        let bench = Bench { dir: tempfile::tempdir().unwrap() };
-        std::fs::write(bench.path("tiny.onnx"), tiny::onnx(Tail::Legacy)).unwrap();
-        std::fs::write(bench.path("small.toml"), SMALL).unwrap();
-        for seed in 0..60 {
-            bench.picture(&format!("data/dark/{seed:02}.png"), &tinted(seed, 1));
-            bench.picture(&format!("data/light/{seed:02}.png"), &tinted(seed + 1000, 2));
-        }
-        bench.features("data", "f.safetensors");
-        bench
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.dir.path().join(name)
-    }
-
-    fn picture(&self, name: &str, picture: &Rgb) {
-        let path = self.path(name);
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(path, encode_png(picture)).unwrap();
-    }
-
     fn features(&self, data: &str, out: &str) {
         let args = format!("features --backbone tiny.onnx --data {data} --out {out}");
         success(&self.run(&args));
-    }
-
-    fn run(&self, args: &str) -> Output {
-        let program = env!("CARGO_BIN_EXE_oddsight-train");
-        let args = args.split_whitespace();
-        Command::new(program).current_dir(self.dir.path()).args(args).output().unwrap()
     }
 
     fn fit(&self, more: &str) -> Output {
@@ -86,28 +59,9 @@ impl Bench {
     }
 }
 
-/// A seeded picture whose levels are multiplied: the two classes differ in brightness.
-fn tinted(seed: u64, brightness: u8) -> Rgb {
-    let mut picture = picture(seed, [SIDE, SIDE]);
-    picture.pixels.iter_mut().for_each(|level| *level = *level / 4 * brightness);
-    picture
-}
-
-fn success(output: &Output) -> String {
-    assert!(output.status.success(), "{output:?}");
-    String::from_utf8(output.stdout.clone()).unwrap()
-}
-
-fn failure(output: &Output) -> String {
-    assert_eq!(output.status.code(), Some(1), "{output:?}");
-    let text = String::from_utf8(output.stderr.clone()).unwrap();
-    assert!(text.contains("error: ") && !text.contains("panicked"), "{text}");
-    text
-}
-
 #[test]
 fn a_printed_recipe_is_read_again_and_flags_win() {
-    let bench = Bench::new();
+    let bench = with_features();
     let printed = success(&bench.run("recipe --preset imagenet --set heat-gmm.steps=7"));
     assert!(printed.contains("steps = 7") && printed.contains("tapering"), "{printed}");
     std::fs::write(bench.path("printed.toml"), &printed).unwrap();
@@ -119,7 +73,7 @@ fn a_printed_recipe_is_read_again_and_flags_win() {
 
 #[test]
 fn recipes_that_are_none_are_refused_before_the_work() {
-    let bench = Bench::new();
+    let bench = with_features();
     for (text, parts) in [
         ("format = 9\nwarp = 1", &["newer version", "update oddsight-train"][..]),
         ("[heat-gmm]\nstep-siez = 1", &["step-siez", "[heat-gmm]", "heat-gmm.step-size"]),
@@ -147,7 +101,7 @@ fn recipes_that_are_none_are_refused_before_the_work() {
 
 #[test]
 fn refined_heads_are_fitted_reported_and_cleaned_up_after() {
-    let bench = Bench::new();
+    let bench = with_features();
     let said = success(&bench.fit("--report report.html"));
     assert!(said.contains("heat-gmm-std") && said.contains("report.html"), "{said}");
     let model = Model::open(&bench.path("model")).unwrap();
@@ -173,7 +127,7 @@ fn refined_heads_are_fitted_reported_and_cleaned_up_after() {
 /// are.
 #[test]
 fn a_stopped_run_goes_on_to_the_same_bits() {
-    let bench = Bench::new();
+    let bench = with_features();
     success(&bench.fit("--keep-checkpoints"));
     let whole = bench.heads();
     // A run is stopped by an error of its last head: the others leave their checkpoints.
@@ -199,7 +153,7 @@ fn a_stopped_run_goes_on_to_the_same_bits() {
 /// As a power cut does it: in the middle of an epoch, without a chance to tidy up.
 #[test]
 fn a_killed_run_goes_on_to_the_same_bits() {
-    let bench = Bench::new();
+    let bench = with_features();
     let long = "--set heat-gmm.epochs=60 --set heat-gmm.steps=20 --checkpoints kept";
     success(&bench.fit(long));
     let whole = bench.heads();
@@ -226,7 +180,7 @@ fn a_killed_run_goes_on_to_the_same_bits() {
 
 #[test]
 fn checkpoints_that_do_not_fit_are_refused_by_name() {
-    let bench = Bench::new();
+    let bench = with_features();
     success(&bench.fit("--keep-checkpoints"));
     let path = bench.path("model.checkpoints/heat-gmm.checkpoint");
     let whole = std::fs::read(&path).unwrap();
@@ -262,7 +216,7 @@ fn checkpoints_that_do_not_fit_are_refused_by_name() {
 
 #[test]
 fn features_that_cannot_be_learnt_from_are_named() {
-    let bench = Bench::new();
+    let bench = with_features();
     bench.with_feature("f.safetensors", "nan.safetensors", 12 * 7 + 3, i32::MIN);
     for heads in ["heat-gmm", "heat-el"] {
         let args = "fit --backbone tiny.onnx --recipe small.toml --data nan.safetensors --out model \
@@ -281,7 +235,7 @@ fn features_that_cannot_be_learnt_from_are_named() {
 /// A dead channel, one folder, and fewer pictures than channels are ridged and trained.
 #[test]
 fn scarce_features_still_train() {
-    let bench = Bench::new();
+    let bench = with_features();
     for seed in 0..9 {
         bench.picture(&format!("few/only/{seed}.png"), &tinted(seed, 1));
     }
@@ -303,7 +257,7 @@ fn scarce_features_still_train() {
 /// The map of a stride-2 network is 1×1 for an input of 2×2 pixels.
 #[test]
 fn a_map_of_one_pixel_has_no_standard_deviation() {
-    let bench = Bench::new();
+    let bench = with_features();
     let args =
         "fit --backbone tiny.onnx --input-size 2 --data data --out model --heads heat-gmm-std";
     let why = failure(&bench.run(args));
@@ -312,7 +266,7 @@ fn a_map_of_one_pixel_has_no_standard_deviation() {
 
 #[test]
 fn known_unusual_pictures_weigh_heads_and_are_kept_from_evaluation() {
-    let bench = Bench::new();
+    let bench = with_features();
     for seed in 0..30 {
         bench.picture(&format!("scratched/{seed}.png"), &picture(seed, [SIDE, SIDE]));
         bench.picture(&format!("torn/{seed}.png"), &picture(seed + 100, [SIDE, SIDE]));

@@ -226,12 +226,17 @@ fn escape(text: &str) -> String {
 }
 
 #[cfg(test)]
+#[path = "../../../tests/support/html.rs"]
+mod html;
+
+#[cfg(test)]
 mod tests {
     use oddsight::camera::synth::Show;
 
     use super::super::alarm::Debounce;
     use super::super::evidence;
     use super::super::scale::EnergyScale;
+    use super::html::balanced;
     use super::*;
 
     /// A run of show 1 in which the second episode is missed and a false alarm is raised at once.
@@ -251,27 +256,6 @@ mod tests {
         let setting = Setting { seed: 1, alpha: 0.05, scale, frames: show.frames() };
         let scorecard = Scorecard::new(&tape, &truths);
         render(&setting, &tape, &scorecard, &evidence::collect(&show, &scorecard))
-    }
-
-    /// Every tag that is opened is closed in order; returns how many there were.
-    fn balanced(page: &str) -> usize {
-        let mut open: Vec<&str> = Vec::new();
-        let mut count = 0;
-        let mut rest = page.strip_prefix("<!DOCTYPE html>").unwrap();
-        while let Some(start) = rest.find('<') {
-            let end = start + rest[start..].find('>').unwrap();
-            let tag = &rest[start + 1..end];
-            assert_eq!(tag.matches('"').count() % 2, 0, "quotes in <{tag}>");
-            rest = &rest[end + 1..];
-            if let Some(name) = tag.strip_prefix('/') {
-                assert_eq!(open.pop(), Some(name));
-            } else if !tag.ends_with('/') {
-                open.push(tag.split_whitespace().next().unwrap());
-                count += 1;
-            }
-        }
-        assert!(open.is_empty(), "{open:?}");
-        count
     }
 
     #[test]

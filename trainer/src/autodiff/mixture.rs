@@ -2,7 +2,7 @@
 
 use oddsight::energy::float::{Gmm, GmmScore};
 
-use super::{Matrix, Real, log_sum_exp, multiply};
+use super::{Matrix, Real, Spectral, log_sum_exp, multiply};
 
 /// Which component pulls at a row.
 #[derive(Clone, Copy, Debug)]
@@ -132,6 +132,18 @@ impl<T: Real> Mixture<T> {
                     Pull::Labels(labels) => self.constant - plain(labels[i] as usize),
                 };
         }
+    }
+
+    /// `‖Σ⁻¹‖ = ‖L⁻¹‖²`, the largest curvature of a component's energy, from below: by 50 power
+    /// iterations.
+    pub fn curvature(&self) -> T {
+        let mut left = vec![T::one(); self.width];
+        let mut norm = T::zero();
+        for _ in 0..50 {
+            let spectral = Spectral::of(&self.whitener, &left);
+            (left, norm) = (spectral.left, spectral.sigma);
+        }
+        norm * norm
     }
 
     /// Rows of standard normal numbers become deviations `L ε` from a mean.

@@ -13,7 +13,8 @@ pub struct Spectral<T> {
     pub left: Vec<T>,
     /// Right singular vector, one number per column.
     right: Vec<T>,
-    sigma: T,
+    /// σ
+    pub sigma: T,
 }
 
 impl<T: Real> Spectral<T> {

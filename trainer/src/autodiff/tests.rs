@@ -203,3 +203,19 @@ fn stacks() {
         check(&parameters, &to_parameters, |parameters| dot(&value(&rows, parameters), &upstream));
     }
 }
+
+#[test]
+fn curvature_is_that_of_the_narrowest_direction() {
+    // Σ⁻¹ = WᵀW of W = [[3, 0], [4, 5]] is [[25, 20], [20, 25]]: eigenvalues 45 and 5.
+    let mixture = Mixture::<f64>::new(&Gmm {
+        normalize: true,
+        score: GmmScore::Mixture,
+        width: 2,
+        whitener: vec![3.0, 4.0, 5.0],
+        whitened_means: vec![0.0; 2],
+        log_weights: vec![0.0],
+        half_log_det: 0.0,
+        ridge: 0.0,
+    });
+    assert!((mixture.curvature() - 45.0).abs() < 1e-9);
+}

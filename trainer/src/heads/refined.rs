@@ -7,7 +7,7 @@ use oddsight::energy::float::{Gmm, GmmScore, Head, Heat, LogitEnergy, Residual};
 use sha2::{Digest as _, Sha256};
 
 use super::{EachEvent, HeadOptions, mixture};
-use crate::autodiff::{Mixture, unit};
+use crate::autodiff::Mixture;
 use crate::checkpoint::Origin;
 use crate::features::{FeatureFile, Tap, TapRows};
 use crate::fit::GmmOptions;
@@ -34,8 +34,9 @@ pub(super) fn fit(
     };
     let prior = match &gmm {
         Some(gmm) => {
-            warn_of_leaps(id, gmm, constants);
-            Prior::Mixture(Mixture::new(gmm))
+            let mixture = Mixture::new(gmm);
+            warn_of_leaps(id, mixture.curvature().into(), constants);
+            Prior::Mixture(mixture)
         }
         None => logits(&heat.final_layer),
     };
@@ -94,9 +95,9 @@ fn mixture_options(constants: &Constants) -> GmmOptions {
 
 /// Steps of a chain stay small where `λ_0 ‖Σ⁻¹‖ / T_prior < 2`; beyond that it leaps from side to side, held
 /// by the projection alone.
-fn warn_of_leaps(id: HeadId, gmm: &Gmm, constants: &Constants) {
+fn warn_of_leaps(id: HeadId, curvature: f64, constants: &Constants) {
     let Constants { step_size, prior_temperature, steps, .. } = *constants;
-    let most = 2.0 * prior_temperature / curvature(gmm);
+    let most = 2.0 * prior_temperature / curvature;
     if steps > 0 && step_size > most {
         log::warn!(
             "head {id}: step-size {step_size:e} is too large for the narrowest direction of its \
@@ -104,26 +105,6 @@ fn warn_of_leaps(id: HeadId, gmm: &Gmm, constants: &Constants) {
              more pictures"
         );
     }
-}
-
-/// `‖Σ⁻¹‖` of a mixture by power iteration, from below.
-fn curvature(gmm: &Gmm) -> f64 {
-    const ITERATIONS: usize = 50;
-    let width = gmm.width as usize;
-    let rows = || (0..width).map(|i| &gmm.whitener[i * (i + 1) / 2..][..=i]);
-    let mut vector = vec![1.0; width];
-    let mut norm = 0.0;
-    for _ in 0..ITERATIONS {
-        unit(&mut vector);
-        let mut next = vec![0.0; width];
-        for row in rows() {
-            let whitened: f64 = row.iter().zip(&vector).map(|(w, x)| w * x).sum();
-            next.iter_mut().zip(row).for_each(|(sum, w)| *sum += w * whitened);
-        }
-        vector = next;
-        norm = vector.iter().map(|x| x * x).sum::<f64>().sqrt();
-    }
-    norm
 }
 
 /// Names the rows that are trained on, in their order, with their labels.
@@ -136,25 +117,4 @@ fn data_sha256(rows: &TapRows) -> Result<[u8; 32]> {
         Ok(())
     })?;
     Ok(digest.finalize().into())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn curvature_is_that_of_the_narrowest_direction() {
-        // Σ⁻¹ = WᵀW of W = [[3, 0], [4, 5]] is [[25, 20], [20, 25]]: eigenvalues 45 and 5.
-        let gmm = Gmm {
-            normalize: true,
-            score: GmmScore::Mixture,
-            width: 2,
-            whitener: vec![3.0, 4.0, 5.0],
-            whitened_means: vec![0.0; 2],
-            log_weights: vec![0.0],
-            half_log_det: 0.0,
-            ridge: 0.0,
-        };
-        assert!((curvature(&gmm) - 45.0).abs() < 1e-9);
-    }
 }

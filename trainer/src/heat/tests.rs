@@ -10,23 +10,19 @@ use super::network::{Network, initial, layout};
 use super::*;
 use crate::autodiff::{Layout, Mixture, Stack, Trace, unit};
 use crate::fit::{GmmOptions, Table, fit_gmm};
+use crate::recipe::Preset;
 
+#[path = "../../tests/support/golden.rs"]
+mod golden;
 mod samples;
 
-const D: usize = 4;
-
-fn g(i: usize, j: usize, a: f64) -> f64 {
-    let (i, j) = (i as f64, j as f64);
-    f64::from((1.0 + a + 0.7 * i + 1.3 * j + 0.37 * i * j).sin() as f32)
-}
+use golden::{D, g};
 
 /// The mixture of 25 normalised rows with labels i mod 3.
 fn gmm() -> Gmm {
     let mut table = Table::new(D);
     for i in 0..25 {
-        let bump = |j: usize| if j == i % 3 { 1.5 } else { 0.0 };
-        let row: Vec<f64> = (0..D).map(|j| f64::from((g(i, j, 0.0) + bump(j)) as f32)).collect();
-        table.push(&row, Some(i as u32 % 3)).unwrap();
+        table.push(&golden::row(i), Some(i as u32 % 3)).unwrap();
     }
     let classes = ["a", "b", "c"].map(String::from);
     fit_gmm(&table, &classes, &GmmOptions::default()).unwrap()
@@ -42,7 +38,7 @@ fn logits() -> Prior<f64> {
 }
 
 fn queries() -> Vec<f64> {
-    (0..5).flat_map(|i| (0..D).map(move |j| f64::from(2.0 * g(i, j, 0.5) as f32))).collect()
+    (0..5).flat_map(golden::query).collect()
 }
 
 fn normalised() -> Vec<f64> {
@@ -55,7 +51,7 @@ fn normalised() -> Vec<f64> {
 
 /// Entry i of parameter tensor k is `sin(0.5 + 0.9 i + 0.3 k) · size / √fan`, fan the inputs of a weight
 /// and 8 of a bias.
-fn golden(layout: Layout, size: f64) -> Stack<f64> {
+fn golden_stack(layout: Layout, size: f64) -> Stack<f64> {
     let mut parameters = vec![0.0; layout.parameters()];
     for (k, (inputs, _, weights, biases)) in layout.layers().enumerate() {
         for (k, range, fan) in [(2 * k, weights, inputs), (2 * k + 1, biases, 8)] {
@@ -67,43 +63,27 @@ fn golden(layout: Layout, size: f64) -> Stack<f64> {
     Stack::new(layout, parameters)
 }
 
+/// Of the golden residual and its chains; the rest is that of `heat-gmm` on CIFAR-10.
 fn constants(stack: StackKind) -> Constants {
+    let [published, ..] = Preset::Cifar10.constants();
     Constants {
-        normalize: true,
         hidden: 8,
         depth: 2,
         stack,
-        spectral_norm: false,
-        temperature: 1.0,
         prior_temperature: 10.0,
-        prior: PriorScore::Mixture,
-        proposal: Proposal::Prior,
-        batch_classes: false,
-        labelled_prior: false,
-        sampler: Sampler::Sgld,
         steps: 3,
         step_size: 0.2,
         noise: 0.0,
-        anneal: 0.1,
-        relu: true,
-        keep_start: true,
-        replay: 0,
-        replay_restart: 0.1,
-        data_noise: 1e-4,
-        l2: 10.0,
         epochs: 3,
         batch: 40,
-        accumulate: 1,
         learning_rate: 1e-2,
-        beta1: 0.0,
-        beta2: 0.999,
         milestones: vec![2],
-        gamma: 0.1,
+        ..published
     }
 }
 
 fn tied() -> Stack<f64> {
-    golden(layout(&constants(StackKind::Tied), D), 1.0)
+    golden_stack(layout(&constants(StackKind::Tied), D), 1.0)
 }
 
 fn close(found: &[f64], expected: &[f64]) {
@@ -140,7 +120,7 @@ fn golden_parameter_counts() {
 #[test]
 fn golden_energies() {
     close(&energies(&tied(), &normalised()), &[1.32803, 1.3439, 1.32388, 1.4694, 1.42324]);
-    let tapering = golden(layout(&constants(StackKind::Tapering), D), 3.0);
+    let tapering = golden_stack(layout(&constants(StackKind::Tapering), D), 3.0);
     close(&energies(&tapering, &normalised()), &[2.23306, 2.7207, 2.16901, 3.9756, 3.47527]);
     let mut prior = [0.0; 5];
     let Prior::Mixture(mixture) = mixture() else { unreachable!() };

@@ -12,6 +12,7 @@ use super::loss::{Lane, Scale, loss};
 use super::negatives::{Chains, Negatives, Place};
 use super::network::{Network, initial, layout};
 use super::state::{Curve, Event, State, Step};
+use crate::autodiff::Layout;
 
 /// Rows of data, and as many negatives, that the ranges of a finished residual are taken from.
 const RANGE_ROWS: usize = 4096;
@@ -51,12 +52,8 @@ pub fn train(
 fn start(constants: &Constants, width: usize, seed: Seed) -> State {
     let layout = layout(constants, width);
     let parameters = initial(&layout, seed);
-    let mut singular = Vec::new();
-    if constants.spectral_norm {
-        let inner = layout.layers().len() - 1;
-        singular.resize(layout.layers().take(inner).map(|(_, outputs, ..)| outputs).sum(), 0.0);
-        seed.stream(Purpose::Initial, 1, 0, 0).normal(&mut singular);
-    }
+    let mut singular = vec![0.0; singular_len(constants, &layout)];
+    seed.stream(Purpose::Initial, 1, 0, 0).normal(&mut singular);
     State {
         epochs: 0,
         first_moments: vec![0.0; parameters.len()],
@@ -67,6 +64,12 @@ fn start(constants: &Constants, width: usize, seed: Seed) -> State {
         replay: Vec::new(),
         curves: Vec::new(),
     }
+}
+
+/// Numbers of all left singular vectors that spectral normalisation keeps: of each layer but the last.
+fn singular_len(constants: &Constants, layout: &Layout) -> usize {
+    let inner = if constants.spectral_norm { layout.layers().len() - 1 } else { 0 };
+    layout.layers().take(inner).map(|(_, outputs, ..)| outputs).sum()
 }
 
 /// A training that goes on.
@@ -94,12 +97,11 @@ impl<'a, 'd> Run<'a, 'd> {
     ) -> Result<Run<'a, 'd>> {
         let width = prior.width();
         let layout = layout(constants, width);
-        let expected = start(constants, width, seed);
-        let count = expected.parameters.len();
+        let count = layout.parameters();
         let lengths = [&state.parameters, &state.first_moments, &state.second_moments];
         ensure!(
             lengths.iter().all(|values| values.len() == count)
-                && state.singular.len() == expected.singular.len()
+                && state.singular.len() == singular_len(constants, &layout)
                 && state.replay.len().is_multiple_of(width),
             "the state to go on from is that of another network: start anew"
         );
