@@ -2,26 +2,77 @@
 
 pub mod stored;
 pub mod synth;
+mod uri;
 
+use std::borrow::Cow;
 use std::fmt;
+use std::time::Duration;
 
-use crate::image::Rgb;
+use crate::image::{self, ImageError, Rgb};
 
-/// One picture from a source.
+pub use uri::SourceUri;
+
+/// One frame of a source. Its content stays as the source gave it until somebody asks for the picture: a frame that
+/// is dropped costs no decoding, and evidence keeps the camera's own bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Frame {
     /// Counts the frames of a source, from 0.
     pub seq: u64,
     /// What the source calls it: a path, an archive member, a seed and an index.
     pub name: String,
-    pub picture: Rgb,
+    pub content: Content,
+}
+
+/// A frame's pixels, as they came.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Content {
+    /// A JPEG or PNG file.
+    File(Vec<u8>),
+    /// A picture without a file.
+    Picture(Rgb),
+}
+
+impl Frame {
+    /// The picture, decoded if it is a file.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`image::decode`].
+    pub fn picture(&self) -> Result<Cow<'_, Rgb>, ImageError> {
+        match &self.content {
+            Content::File(bytes) => image::decode(bytes).map(Cow::Owned),
+            Content::Picture(picture) => Ok(Cow::Borrowed(picture)),
+        }
+    }
+
+    /// Bytes that the content takes in memory.
+    pub fn bytes(&self) -> usize {
+        match &self.content {
+            Content::File(bytes) => bytes.len(),
+            Content::Picture(picture) => picture.pixels.len(),
+        }
+    }
 }
 
 /// A source of frames: the seam where a folder, an archive or a simulation takes a camera's place.
-pub trait FrameSource {
-    /// The next frame; `None` when the source is exhausted. An error is about this frame only, or
-    /// the source returns `None` after it.
-    fn next_frame(&mut self) -> Option<Result<Frame, CameraError>>;
+pub trait FrameSource: Send {
+    /// The next frame, waited for up to `wait`.
+    ///
+    /// # Errors
+    ///
+    /// An error of kind [`CameraErrorKind::Picture`] is about one frame; the next one can be asked for. After any other
+    /// error the source is of no more use: open it again.
+    fn next_frame(&mut self, wait: Duration) -> Result<Next, CameraError>;
+}
+
+/// What a source gives when it is asked for a frame.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Next {
+    Frame(Frame),
+    /// None came within the time.
+    Late,
+    /// There are no more.
+    Ended,
 }
 
 /// Why a source gave no frame.

@@ -11,10 +11,13 @@
 
 pub mod backbone;
 pub mod camera;
+pub mod clock;
 pub mod energy;
+pub mod event;
 pub mod image;
 pub mod kernel;
 pub mod logger;
 pub mod model;
 pub mod random;
+pub mod sink;
 pub mod verdict;

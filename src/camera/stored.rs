@@ -3,9 +3,9 @@
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use super::{CameraError, CameraErrorKind, Frame, FrameSource};
-use crate::image;
+use super::{CameraError, CameraErrorKind, Content, Frame, FrameSource, Next};
 
 /// File name endings that are tried as pictures. Some cannot be decoded, but skipping them silently
 /// would hide that from the user.
@@ -102,41 +102,26 @@ impl Stored {
     }
 }
 
-/// [`Stored`] pictures, decoded, as a frame source.
+/// [`Stored`] pictures as a frame source.
 pub struct StoredCamera {
     stored: Stored,
     seq: u64,
-    ended: bool,
 }
 
 impl StoredCamera {
     /// Plays the pictures once.
     pub fn new(stored: Stored) -> StoredCamera {
-        StoredCamera { stored, seq: 0, ended: false }
+        StoredCamera { stored, seq: 0 }
     }
 }
 
 impl FrameSource for StoredCamera {
-    fn next_frame(&mut self) -> Option<Result<Frame, CameraError>> {
-        if self.ended {
-            return None;
-        }
-        let encoded = match self.stored.next_encoded()? {
-            Ok(encoded) => encoded,
-            Err(e) => {
-                self.ended = e.kind() != CameraErrorKind::Picture;
-                return Some(Err(e));
-            }
-        };
+    fn next_frame(&mut self, _: Duration) -> Result<Next, CameraError> {
+        let Some(encoded) = self.stored.next_encoded() else { return Ok(Next::Ended) };
+        let Encoded { name, bytes } = encoded?;
         let seq = self.seq;
         self.seq += 1;
-        Some(match image::decode(&encoded.bytes) {
-            Ok(picture) => Ok(Frame { seq, name: encoded.name, picture }),
-            Err(e) => {
-                let why = format!("{}: {e}", encoded.name);
-                Err(CameraError::new(CameraErrorKind::Picture, why))
-            }
-        })
+        Ok(Next::Frame(Frame { seq, name, content: Content::File(bytes) }))
     }
 }
 

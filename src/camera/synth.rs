@@ -21,8 +21,9 @@ mod solid;
 mod world;
 
 use std::str::FromStr;
+use std::time::Duration;
 
-use super::{CameraError, CameraErrorKind, Frame, FrameSource};
+use super::{CameraError, CameraErrorKind, Content, Frame, FrameSource, Next};
 use crate::image::Rgb;
 
 pub use show::{Episode, Group, Kind, Show};
@@ -97,14 +98,14 @@ impl SynthCamera {
 }
 
 impl FrameSource for SynthCamera {
-    fn next_frame(&mut self) -> Option<Result<Frame, CameraError>> {
+    fn next_frame(&mut self, _: Duration) -> Result<Next, CameraError> {
         if self.next == self.show.frames() {
-            return None;
+            return Ok(Next::Ended);
         }
         let seq = self.next;
         self.next += 1;
         let name = format!("synth:{}/{seq:04}", self.seed);
-        Some(Ok(Frame { seq, name, picture: self.show.draw(seq) }))
+        Ok(Next::Frame(Frame { seq, name, content: Content::Picture(self.show.draw(seq)) }))
     }
 }
 

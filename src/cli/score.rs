@@ -3,11 +3,12 @@
 use std::io::{Write as _, stdout};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Result;
 use clap::Args;
 use oddsight::camera::stored::Stored;
-use oddsight::camera::{CameraErrorKind, Frame, FrameSource as _};
+use oddsight::camera::{CameraErrorKind, FrameSource as _, Next};
 use oddsight::image;
 use oddsight::model::Scorer;
 use oddsight::verdict::{Alpha, Verdict};
@@ -74,22 +75,30 @@ fn score_path(path: &Path, scorer: &mut Scorer, json: bool) -> Result<usize> {
             return Ok(1);
         }
     };
-    while let Some(frame) = camera.next_frame() {
-        match frame {
-            Ok(Frame { name, picture, .. }) => {
-                let name = path.join(name).display().to_string();
-                say(&name, &scorer.score(&picture)?, json)?;
+    loop {
+        let why = match camera.next_frame(Duration::ZERO) {
+            Ok(Next::Frame(frame)) => {
+                let name = path.join(&frame.name).display().to_string();
+                match frame.picture() {
+                    Ok(picture) => {
+                        say(&name, &scorer.score(&picture)?, json)?;
+                        continue;
+                    }
+                    Err(e) => format!("{name}: {e}"),
+                }
             }
+            Ok(Next::Late | Next::Ended) => break,
             Err(e) => {
-                let within = if e.kind() == CameraErrorKind::Picture {
-                    path.join("")
-                } else {
-                    PathBuf::new()
-                };
-                eprintln!("error: {}{e}", within.display());
+                eprintln!("error: {e}");
                 unread += 1;
+                if e.kind() != CameraErrorKind::Picture {
+                    break;
+                }
+                continue;
             }
-        }
+        };
+        eprintln!("error: {why}");
+        unread += 1;
     }
     Ok(unread)
 }

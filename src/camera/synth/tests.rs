@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use super::*;
 use crate::camera::synth::world::World;
 
@@ -115,11 +117,11 @@ fn the_camera_plays_the_show() {
     let show = Show::new(8);
     let mut camera = SynthCamera::once(8);
     let mut frames = 0;
-    while let Some(frame) = camera.next_frame() {
-        let frame = frame.unwrap();
+    while let Next::Frame(frame) = camera.next_frame(Duration::ZERO).unwrap() {
         assert_eq!(frame.seq, frames);
         if frames == 30 {
-            assert_eq!((frame.name.as_str(), frame.picture), ("synth:8/0030", show.draw(30)));
+            let content = Content::Picture(show.draw(30));
+            assert_eq!((frame.name.as_str(), frame.content), ("synth:8/0030", content));
         }
         frames += 1;
     }
