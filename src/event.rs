@@ -1,7 +1,6 @@
 //! From verdicts to events: a few unusual frames close together are one event, with a start, updates and an end.
 
 use std::fmt;
-use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -16,14 +15,14 @@ pub struct Message {
     /// Counts the messages of a boot, from 0.
     pub seq: u64,
     /// Which boot of the machine `seq` and `mono_ms` belong to.
-    pub boot_id: Arc<str>,
+    pub boot_id: String,
     /// When this message was made.
     #[serde(flatten)]
     pub at: Stamp,
     /// When the event's first frame was taken, monotonic milliseconds.
     pub started_ms: u64,
     /// What the device calls itself.
-    pub device: Arc<str>,
+    pub device: String,
     #[serde(flatten)]
     pub cause: Cause,
     /// State of the machine when the message was made.
@@ -33,13 +32,13 @@ pub struct Message {
 /// Names an event: unique on a device across boots.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct EventId(Arc<str>);
+pub struct EventId(String);
 
 impl EventId {
     /// The `number`th event of this boot.
     pub fn new(number: u64) -> EventId {
         let boot = &boot_id()[..boot_id().len().min(8)];
-        EventId(format!("{boot}-{number:06}").into())
+        EventId(format!("{boot}-{number:06}"))
     }
 
     /// The name, which is safe as a file name.
@@ -79,7 +78,7 @@ pub enum Cause {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Unusual {
     /// Name of the region of interest.
-    pub region: Arc<str>,
+    pub region: String,
     /// Scored frames since the start.
     pub frames: u64,
     /// Of those, unusual ones.
@@ -130,7 +129,7 @@ pub enum FaultKind {
 /// A change of what is normal.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Drift {
-    pub region: Arc<str>,
+    pub region: String,
     /// Evidence against "energies come from where calibration came from", as a betting gain: 100 is 100 to 1.
     pub evidence: f64,
     /// Mean p-value of the frames that were tested; 0.5 where nothing drifts.

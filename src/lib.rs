@@ -14,6 +14,7 @@ pub mod camera;
 pub mod clock;
 pub mod energy;
 pub mod event;
+pub mod fit;
 pub mod image;
 pub mod kernel;
 pub mod logger;

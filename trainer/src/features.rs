@@ -19,8 +19,8 @@ use safetensors::tensor::{Metadata, TensorInfo};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, json};
 
-use crate::fit::{FitError, FitErrorKind, Rows};
 use crate::labels::Labels;
+use oddsight::fit::{FitError, FitErrorKind, Rows};
 
 /// Header bytes that a feature file may have at most: names of some million pictures.
 const MAX_HEADER_BYTES: u64 = 256 << 20;

@@ -8,11 +8,13 @@ use oddsight::random::Random;
 
 use crate::checkpoint::Checkpoints;
 use crate::features::{FeatureFile, Tap, TapRows};
-use crate::fit::{GmmOptions, KnnOptions, MixtureOptions, Moments, fit_gmm, fit_knn, fit_mixture};
 use crate::heat::{Constants, Event};
 use crate::recipe::Standardise;
 use crate::score::visit_scores;
 use crate::weights::{Energies, KnownUnusual, PENALTY, Weights};
+use oddsight::fit::{
+    GmmOptions, KnnOptions, MixtureOptions, Moments, fit_gmm, fit_knn, fit_mixture,
+};
 
 mod refined;
 

@@ -6,7 +6,7 @@ pub mod checkpoint;
 pub mod compare;
 pub mod extract;
 pub mod features;
-pub mod fit;
+
 pub mod heads;
 pub mod heat;
 pub mod labels;

@@ -11,8 +11,8 @@ use oddsight::energy::{HeadId, Rule};
 use oddsight::verdict::Alpha;
 use serde::{Deserialize, Serialize};
 
-use crate::fit::{Components, KnnOptions};
 use crate::heat::Constants;
+use oddsight::fit::{Components, KnnOptions};
 
 mod check;
 mod document;

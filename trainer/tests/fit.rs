@@ -3,11 +3,11 @@
 use oddsight::backbone::{Features, to_feature};
 use oddsight::energy::float::{Composition, Gmm, GmmScore, Head, Heads, Scratch, Term};
 use oddsight::energy::{self, Rule};
-use oddsight::random::Random;
-use oddsight_train::fit::{
+use oddsight::fit::{
     Components, EachRow, FitError, FitErrorKind, GmmOptions, KnnOptions, MixtureOptions, Rows,
     SAMPLE_ROWS, Table, fit_gmm, fit_knn, fit_mixture,
 };
+use oddsight::random::Random;
 
 /// Roughly normal: the sum of twelve uniform numbers.
 fn normal(random: &mut Random) -> f64 {

@@ -4,7 +4,7 @@ use nalgebra::DMatrix;
 use oddsight::backbone::{Features, to_feature};
 use oddsight::energy::float::{self, Composition, Gmm, GmmScore, Head, Scratch};
 use oddsight::energy::{self, Rule, from_q16, from_q32};
-use oddsight_train::fit::{
+use oddsight::fit::{
     Components, GmmOptions, KnnOptions, MixtureOptions, Moments, Table, fit_gmm, fit_knn,
     fit_mixture,
 };

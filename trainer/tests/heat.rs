@@ -5,11 +5,11 @@ use std::path::Path;
 use oddsight::backbone::{Features, Normalise, to_feature};
 use oddsight::energy::HeadId;
 use oddsight::energy::float::Residual;
+use oddsight::fit::{GmmOptions, fit_gmm};
 use oddsight::image::{Preprocess, Resize};
 use oddsight::random::Random;
 use oddsight_train::autodiff::Mixture;
 use oddsight_train::features::{FeatureFile, FeatureWriter, Input, Origin, Tap, TapRows};
-use oddsight_train::fit::{GmmOptions, fit_gmm};
 use oddsight_train::heat::{
     Constants, Data, Event, Prior, Proposal, Sampler, Seed, StackKind, State, train,
 };

@@ -10,9 +10,9 @@ use super::{EachEvent, HeadOptions, mixture};
 use crate::autodiff::Mixture;
 use crate::checkpoint::Origin;
 use crate::features::{FeatureFile, Tap, TapRows};
-use crate::fit::GmmOptions;
 use crate::heat::{Constants, Data, Event, Prior, PriorScore, Seed, train};
 use crate::recipe::REFINED;
+use oddsight::fit::GmmOptions;
 
 /// Fits the prior and trains the residual of `id`. A run that goes on from a checkpoint first tells its
 /// state.
@@ -109,7 +109,7 @@ fn warn_of_leaps(id: HeadId, curvature: f64, constants: &Constants) {
 
 /// Names the rows that are trained on, in their order, with their labels.
 fn data_sha256(rows: &TapRows) -> Result<[u8; 32]> {
-    use crate::fit::Rows as _;
+    use oddsight::fit::Rows as _;
     let mut digest = Sha256::new();
     rows.visit(&mut |row, label| {
         row.iter().for_each(|x| digest.update(x.to_le_bytes()));

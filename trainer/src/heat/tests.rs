@@ -9,8 +9,8 @@ use super::loss::{Scale, loss};
 use super::network::{Network, initial, layout};
 use super::*;
 use crate::autodiff::{Layout, Mixture, Stack, Trace, unit};
-use crate::fit::{GmmOptions, Table, fit_gmm};
 use crate::recipe::Preset;
+use oddsight::fit::{GmmOptions, Table, fit_gmm};
 
 #[path = "../../tests/support/golden.rs"]
 mod golden;

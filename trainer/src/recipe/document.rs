@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::{FORMAT, Preset, REFINED, Standardise, defaults};
-use crate::fit::Components;
 use crate::heat::Constants;
+use oddsight::fit::Components;
 
 /// Keys of [`Constants`] that say how a mixture is sampled or scored: `heat-el` has no mixture.
 pub const OF_MIXTURES: [&str; 3] = ["prior", "batch-classes", "labelled-prior"];

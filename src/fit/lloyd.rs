@@ -1,6 +1,6 @@
 //! k-means: the start of a mixture.
 
-use oddsight::random::Random;
+use crate::random::Random;
 
 use super::Table;
 

@@ -6,9 +6,9 @@
 //! all components, and its mean over the rows is `tr(S⁻¹T) = D + Σ π_c μ_cᵀ S⁻¹ μ_c`. So a row costs
 //! K·D: its scores are `μ_cᵀ S⁻¹ z − ½ μ_cᵀ S⁻¹ μ_c + log π_c`, as in linear discriminant analysis.
 
+use crate::energy::float::{Gmm, GmmScore};
+use crate::random::Random;
 use nalgebra::{DMatrix, DMatrixView, DVector};
-use oddsight::energy::float::{Gmm, GmmScore};
-use oddsight::random::Random;
 
 use super::class::{GmmOptions, assemble};
 use super::covariance::{Block, Factor, Scatter, raised};

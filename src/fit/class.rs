@@ -1,6 +1,6 @@
 //! The Gaussian mixture of labelled rows: one component per class.
 
-use oddsight::energy::float::{Gmm, GmmScore};
+use crate::energy::float::{Gmm, GmmScore};
 
 use super::covariance::{Factor, Scatter};
 use super::{FitError, FitErrorKind, Projected, Rows, same};

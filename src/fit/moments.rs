@@ -1,6 +1,6 @@
 //! Mean and standard deviation of a stream of energies.
 
-use oddsight::energy::float::Term;
+use crate::energy::float::Term;
 
 use super::{FitError, FitErrorKind};
 

@@ -1,6 +1,6 @@
 //! Rows in memory, and uniform samples of rows that are not.
 
-use oddsight::random::Random;
+use crate::random::Random;
 
 use super::{EachRow, FitError, FitErrorKind, Projected, Rows};
 

@@ -1,6 +1,6 @@
 //! The coreset of the nearest-neighbour head.
 
-use oddsight::energy::float::Knn;
+use crate::energy::float::Knn;
 
 use super::table::reservoir;
 use super::{FitError, FitErrorKind, Projected, Rows};

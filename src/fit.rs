@@ -13,7 +13,7 @@ mod moments;
 mod nearest;
 mod table;
 
-use oddsight::energy::float::project;
+use crate::energy::float::project;
 
 pub use class::{GmmOptions, fit_gmm};
 pub use error::{FitError, FitErrorKind};
