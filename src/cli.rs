@@ -15,7 +15,7 @@ mod clock;
 pub mod demo;
 pub mod doctor;
 pub mod inspect;
-mod memory;
+
 pub mod run;
 pub mod score;
 mod timing;
@@ -37,7 +37,7 @@ impl EngineArgs {
     }
 
     fn open(&self, dir: &Path) -> Result<Model, ModelError> {
-        memory::returned_while(|| Model::open_for(dir, self.kernel()))
+        oddsight::runtime::memory::returned_while(|| Model::open_for(dir, self.kernel()))
     }
 
     fn threads(&self) -> Result<Threads> {

@@ -14,6 +14,7 @@ mod sample;
 use std::collections::BTreeMap;
 
 use crate::backbone::{Features, from_feature};
+use crate::clock::{Stamp, utc};
 use crate::energy::float::{Composition, Head as FloatHead, Heads as FloatHeads, Term};
 use crate::energy::{GmmScore, Head, HeadId, Heads, Scores, Scratch, from_q32};
 use crate::fit::{
@@ -68,6 +69,24 @@ pub struct Learnt {
     pub frames: [u64; 2],
     /// Refined heads that became their priors.
     pub unrefined: Vec<HeadId>,
+}
+
+impl Learnt {
+    /// What a model directory says of how it was made.
+    pub fn card(&self, at: Stamp) -> serde_json::Value {
+        serde_json::json!({
+            "made_by": self.blob.made_by,
+            "date": utc(at.utc_ms),
+            "clock_synced": at.clock_synced,
+            "learnt_in_place": {
+                "frames_fitted": self.frames[0],
+                "frames_calibrated": self.frames[1],
+                "block_ms": BLOCK_MS,
+            },
+            "heads": self.blob.heads.heads.iter().map(|head| head.id().name()).collect::<Vec<_>>(),
+            "alpha": self.blob.alpha,
+        })
+    }
 }
 
 impl Learner {

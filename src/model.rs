@@ -17,9 +17,12 @@ use crate::verdict::{Alpha, Calibration, HeadVerdict, Verdict, VerdictError};
 pub mod blob;
 mod format_1;
 pub mod self_test;
+pub mod store;
+mod write;
 
 pub use blob::HeadsBlob;
 pub use self_test::SelfTest;
+pub use write::{check_output, write_model};
 
 /// File name of the network in a model directory.
 pub const BACKBONE_FILE: &str = "backbone.onnx";
@@ -172,11 +175,16 @@ impl Scorer {
     /// From a decoded picture of any size to a verdict.
     pub fn score(&mut self, picture: &Rgb) -> Result<Verdict, ModelError> {
         let features = self.features(picture)?;
+        Ok(self.judge(&features))
+    }
+
+    /// From features to a verdict.
+    pub fn judge(&mut self, features: &Features) -> Verdict {
         let mut scores = std::mem::take(&mut self.scores);
-        self.energies(&features, &mut scores);
+        self.energies(features, &mut scores);
         let verdict = self.verdict(&scores);
         self.scores = scores;
-        Ok(verdict)
+        verdict
     }
 
     /// From a decoded picture to the backbone's features.

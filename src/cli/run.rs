@@ -1,41 +1,76 @@
-//! `oddsight run`: one line of JSON per frame of a source.
+//! `oddsight run`: the camera box, or one line of JSON per frame of a source.
 
 use std::io::{Write as _, stdout};
-use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
 use clap::Args;
-use oddsight::camera::{CameraErrorKind, Next, SourceUri};
+use oddsight::camera::{Faults, Next};
+use oddsight::clock::System;
+use oddsight::runtime::{self, Options, RuntimeErrorKind, Signals};
 use oddsight::verdict::Alpha;
 use serde_json::{Value, json};
 
+use super::config::CONFIG_EXIT;
+use super::setup::SetupArgs;
 use super::EngineArgs;
 
 /// Arguments of `oddsight run`.
 #[derive(Args)]
 pub struct RunArgs {
-    /// Model directory.
-    #[arg(long, value_name = "DIR")]
-    model: PathBuf,
-    /// Where frames come from: dir:PATH, tar:FILE or synth:SEED.
-    #[arg(long, value_name = "URI")]
-    source: SourceUri,
+    #[command(flatten)]
+    setup: SetupArgs,
     /// Per-frame false-alarm rate, in place of the model's own.
-    #[arg(long, value_name = "RATE")]
+    #[arg(long, value_name = "RATE", conflicts_with = "config")]
     alpha: Option<Alpha>,
-    /// Stop at the source's end; without this it starts over.
-    #[arg(long)]
+    /// Stop at the source's end; without this it starts over. A configuration's source is never started over.
+    #[arg(long, conflicts_with = "config")]
     once: bool,
+    /// Faults to inject into a configuration's source, to try a device out: drop=0.01,corrupt=0.01,truncate=0.01,
+    /// freeze=0.001,stall=0.001,disconnect=0.0005,seed=7.
+    #[arg(long, value_name = "RATES", requires = "config")]
+    faults: Option<Faults>,
     #[command(flatten)]
     engine: EngineArgs,
 }
 
-/// Scores the source's frames until it ends, or for ever.
+/// Runs the device of a configuration, or prints the verdicts on a source.
 pub fn run(args: &RunArgs) -> Result<ExitCode> {
-    let mut camera = args.source.open()?;
-    let model = args.engine.open(&args.model)?;
+    if args.setup.config.is_some() { device(args) } else { print(args) }
+}
+
+fn device(args: &RunArgs) -> Result<ExitCode> {
+    let config = args.setup.config()?;
+    oddsight::logger::set_level(config.log.level.filter());
+    let signals = Signals::listen()?;
+    let options = Options { faults: args.faults };
+    let mut read_config = || match args.setup.config() {
+        Ok(config) => Some(config),
+        Err(e) => {
+            super::config::failure(&e);
+            log::error!("the configuration stays as it was");
+            None
+        }
+    };
+    match runtime::run(config, &options, Arc::new(System), &signals, &mut read_config) {
+        Ok(_) => Ok(ExitCode::SUCCESS),
+        Err(e) if e.kind() == RuntimeErrorKind::Config => {
+            eprintln!("error: {e}");
+            Ok(ExitCode::from(CONFIG_EXIT))
+        }
+        Err(e) => Err(e.into()),
+    }
+}
+
+/// Prints one line for each frame until the source ends, or for ever.
+fn print(args: &RunArgs) -> Result<ExitCode> {
+    let config = args.setup.config()?;
+    let source = config.camera.source;
+    let source = if args.once { source.once() } else { source };
+    let mut camera = source.open()?;
+    let model = args.engine.open(&config.model.dir)?;
     let mut scorer = model.scorer_on(args.engine.threads()?)?;
     if let Some(alpha) = args.alpha {
         scorer.set_alpha(alpha)?;
@@ -44,24 +79,26 @@ pub fn run(args: &RunArgs) -> Result<ExitCode> {
     loop {
         let mut scored = 0u64;
         loop {
-            let frame = match camera.next_frame(Duration::MAX) {
-                Ok(Next::Frame(frame)) => frame
-                    .picture()
-                    .map(|picture| (frame.name.clone(), picture.into_owned()))
-                    .map_err(|e| format!("{}: {e}", frame.name)),
-                Ok(Next::Late | Next::Ended) => break,
-                Err(e) if e.kind() == CameraErrorKind::Picture => Err(e.to_string()),
+            let frame = match camera.next_frame(Duration::from_secs(1)) {
+                Ok(Next::Frame(frame)) => frame,
+                Ok(Next::Late) => continue,
+                Ok(Next::Ended) => break,
+                Err(e) if e.is_passing() => {
+                    writeln!(stdout(), "{}", json!({ "seq": seq, "camera_fault": e.to_string() }))?;
+                    seq += 1;
+                    continue;
+                }
                 Err(e) => return Err(e.into()),
             };
-            let line = match frame {
-                Ok((name, picture)) => {
+            let line = match frame.picture() {
+                Ok(picture) => {
                     scored += 1;
                     let verdict = scorer.score(&picture)?;
-                    let mut line = super::verdict_json(&name, &verdict);
+                    let mut line = super::verdict_json(&frame.name, &verdict);
                     line.insert("seq".into(), json!(seq));
                     Value::Object(line)
                 }
-                Err(why) => json!({ "seq": seq, "camera_fault": why }),
+                Err(e) => json!({ "seq": seq, "camera_fault": format!("{}: {e}", frame.name) }),
             };
             writeln!(stdout(), "{line}")?;
             seq += 1;
@@ -72,6 +109,6 @@ pub fn run(args: &RunArgs) -> Result<ExitCode> {
         if args.once {
             return Ok(ExitCode::SUCCESS);
         }
-        camera = args.source.open()?;
+        camera = source.open()?;
     }
 }

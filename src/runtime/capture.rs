@@ -1,0 +1,176 @@
+//! The thread that reads the camera.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use crate::camera::{Frame, Latest, Seen, Supervised};
+use crate::clock::{Clock, Stamp};
+use crate::event::FaultKind;
+
+/// Faults that wait to be told; of more the newest are lost, for they say the same.
+const FAULTS: usize = 64;
+
+/// Longest sleep of the thread, so that it ends soon when it is told to.
+const NAP: Duration = Duration::from_millis(100);
+
+/// A frame and when it came.
+#[derive(Clone, Debug)]
+pub struct Captured {
+    pub frame: Arc<Frame>,
+    pub at: Stamp,
+}
+
+/// What was wrong, and when.
+pub type CameraFault = (FaultKind, String, Stamp);
+
+/// What happens to frames that come faster than they are taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Haste {
+    /// The newest one is taken: a camera does not wait.
+    Newest,
+    /// The source waits: stored pictures are all looked at.
+    Every,
+}
+
+/// A camera that is read by a thread of its own.
+pub struct Capture {
+    shared: Arc<Shared>,
+    /// The other end of the thread's frames with [`Haste::Every`]. Dropped to let it go.
+    frames: Option<Receiver<Captured>>,
+    faults: Receiver<CameraFault>,
+    thread: Option<JoinHandle<()>>,
+}
+
+struct Shared {
+    /// The newest frame with [`Haste::Newest`].
+    slot: Latest<Captured>,
+    /// When the thread last came round.
+    beat_ms: AtomicU64,
+    openings: AtomicU64,
+    ended: AtomicBool,
+    stop: AtomicBool,
+}
+
+impl Capture {
+    /// Starts the thread.
+    ///
+    /// # Errors
+    ///
+    /// When the system has no thread to give.
+    pub fn start(camera: Supervised, haste: Haste, clock: Arc<dyn Clock>) -> io::Result<Capture> {
+        let shared = Arc::new(Shared {
+            slot: Latest::new(),
+            beat_ms: AtomicU64::new(clock.now().mono_ms),
+            openings: AtomicU64::new(0),
+            ended: AtomicBool::new(false),
+            stop: AtomicBool::new(false),
+        });
+        let (tell_fault, faults) = sync_channel(FAULTS);
+        let (hand, frames) = match haste {
+            Haste::Newest => (None, None),
+            Haste::Every => {
+                let (hand, frames) = sync_channel(0);
+                (Some(hand), Some(frames))
+            }
+        };
+        let reader = Reader { camera, clock, shared: shared.clone(), hand, tell_fault };
+        let thread = thread::Builder::new().name("camera".into()).spawn(move || reader.read())?;
+        Ok(Capture { shared, frames, faults, thread: Some(thread) })
+    }
+
+    /// The next frame, or the newest one, waited for up to `wait`.
+    pub fn frame(&self, wait: Duration) -> Option<Captured> {
+        match &self.frames {
+            None => self.shared.slot.take(wait),
+            Some(frames) => frames.recv_timeout(wait).ok(),
+        }
+    }
+
+    /// The next fault that was not told yet.
+    pub fn fault(&self) -> Option<CameraFault> {
+        match self.faults.try_recv() {
+            Ok(fault) => Some(fault),
+            Err(TryRecvError::Empty | TryRecvError::Disconnected) => None,
+        }
+    }
+
+    /// The source has no more frames; one may be left to be taken.
+    pub fn has_ended(&self) -> bool {
+        self.shared.ended.load(Acquire)
+    }
+
+    /// When the thread last came round, in monotonic milliseconds: it hangs if that is long ago.
+    pub fn beat_ms(&self) -> u64 {
+        self.shared.beat_ms.load(Relaxed)
+    }
+
+    /// How often the camera was opened, or could not be.
+    pub fn openings(&self) -> u64 {
+        self.shared.openings.load(Relaxed)
+    }
+
+    /// Frames that a newer one overwrote.
+    pub fn overwritten(&self) -> u64 {
+        self.shared.slot.overwritten()
+    }
+}
+
+impl Drop for Capture {
+    /// Tells the thread to end; it does within some 200 ms, and closes the camera.
+    fn drop(&mut self) {
+        self.shared.stop.store(true, Relaxed);
+        drop(self.frames.take());
+        if let Some(thread) = self.thread.take() {
+            // A panic in it was reported by its own thread.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// The thread's own.
+struct Reader {
+    camera: Supervised,
+    clock: Arc<dyn Clock>,
+    shared: Arc<Shared>,
+    /// Where frames go with [`Haste::Every`].
+    hand: Option<SyncSender<Captured>>,
+    tell_fault: SyncSender<CameraFault>,
+}
+
+impl Reader {
+    fn read(mut self) {
+        let shared = self.shared.clone();
+        while !shared.stop.load(Relaxed) {
+            let seen = self.camera.next(self.clock.now());
+            let at = self.clock.now();
+            shared.beat_ms.store(at.mono_ms, Relaxed);
+            shared.openings.store(self.camera.openings(), Relaxed);
+            match seen {
+                Seen::Frame(frame) => self.give(Captured { frame: Arc::new(frame), at }),
+                Seen::Fault(kind, why) => {
+                    log::debug!("camera: {why}");
+                    // A full channel holds faults enough.
+                    let _ = self.tell_fault.try_send((kind, why, at));
+                }
+                Seen::Nothing => thread::sleep(self.camera.pause(at).min(NAP)),
+                Seen::Ended => break,
+            }
+        }
+        shared.ended.store(true, Release);
+    }
+
+    fn give(&self, captured: Captured) {
+        match &self.hand {
+            None => self.shared.slot.put(captured),
+            Some(hand) => {
+                // Nobody takes frames any more when the program stops.
+                let _ = hand.send(captured);
+            }
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! Learning while watching: asked for by a signal or a button, on the frames that are scored anyway.
+
+use std::path::PathBuf;
+use std::thread::{self, JoinHandle};
+
+use super::RuntimeError;
+use super::shelf::{Shelf, Taken};
+use super::watch::Watch;
+use crate::clock::{Stamp, utc};
+use crate::config::LearnSettings;
+use crate::gate::Region;
+use crate::gpio::Button;
+use crate::learn::Learner;
+use crate::model::store::{Trust, version_of};
+use crate::model::{BACKBONE_FILE, write_model};
+
+/// Where learning stands.
+pub struct Learning {
+    /// Where learnt models go; without it nothing is learnt.
+    dir: Option<PathBuf>,
+    minutes: f64,
+    button: Option<Button>,
+    state: State,
+}
+
+enum State {
+    Idle,
+    Watching { since: Stamp },
+    /// Fitting takes seconds to minutes, on a thread of its own.
+    Fitting(JoinHandle<Result<Taken, String>>),
+}
+
+impl Learning {
+    /// Learning as `[learn]` wants it.
+    ///
+    /// # Errors
+    ///
+    /// A button whose line cannot be opened.
+    pub fn new(settings: &LearnSettings) -> Result<Learning, RuntimeError> {
+        let button = match settings.button_line {
+            None => None,
+            Some(line) => Some(Button::open(&settings.button_chip, line)?),
+        };
+        Ok(Learning { dir: settings.dir.clone(), minutes: settings.minutes, button, state: State::Idle })
+    }
+
+    /// Another length for the next time.
+    pub fn set_minutes(&mut self, minutes: f64) {
+        self.minutes = minutes;
+    }
+
+    /// The button was pressed since the last call.
+    pub fn button_pressed(&mut self) -> bool {
+        let Some(button) = &mut self.button else { return false };
+        button.pressed().unwrap_or_else(|e| {
+            log::warn!("the button does not work any more: {e}");
+            self.button = None;
+            false
+        })
+    }
+
+    /// Begins to learn, unless it does already.
+    pub fn begin(&mut self, watch: &mut Watch, now: Stamp) {
+        if self.dir.is_none() {
+            return log::warn!("nothing is learnt: learn.dir does not say where learnt models go");
+        }
+        if !matches!(self.state, State::Idle) {
+            return log::warn!("learning goes on already");
+        }
+        log::info!("learning for {} minutes: what the camera shows now becomes normal", self.minutes);
+        watch.learner = Some(Learner::new(watch.eye().model.clone(), now.utc_ms as u64));
+        self.state = State::Watching { since: now };
+    }
+
+    /// In words, while it learns.
+    pub fn progress(&self, watch: &Watch, now: Stamp) -> Option<String> {
+        match &self.state {
+            State::Idle => None,
+            State::Watching { since } => {
+                let progress = watch.learner.as_ref()?.progress();
+                let left_s = (self.minutes * 60.0) as u64;
+                let left_s = left_s.saturating_sub(now.mono_ms.saturating_sub(since.mono_ms) / 1000);
+                let frames = progress.fit_frames + progress.calibration_frames;
+                Some(format!("learning: {frames} frames so far, {left_s} s to go"))
+            }
+            State::Fitting(_) => Some("learning: fitting heads".into()),
+        }
+    }
+
+    /// Goes on; gives the new model when it is there and has passed its self-test.
+    pub fn step(&mut self, watch: &mut Watch, shelf: &Shelf, now: Stamp) -> Option<Taken> {
+        match std::mem::replace(&mut self.state, State::Idle) {
+            State::Idle => None,
+            State::Watching { since } => {
+                let passed_ms = now.mono_ms.saturating_sub(since.mono_ms);
+                self.state = if (passed_ms as f64) < self.minutes * 60_000.0 {
+                    State::Watching { since }
+                } else {
+                    self.fit(watch, shelf, now)
+                };
+                None
+            }
+            State::Fitting(thread) if !thread.is_finished() => {
+                self.state = State::Fitting(thread);
+                None
+            }
+            State::Fitting(thread) => match thread.join() {
+                Ok(Ok(taken)) => Some(taken),
+                Ok(Err(why)) => {
+                    log::error!("nothing was learnt: {why}");
+                    None
+                }
+                Err(_) => {
+                    log::error!("nothing was learnt: fitting failed");
+                    None
+                }
+            },
+        }
+    }
+
+    fn fit(&self, watch: &mut Watch, shelf: &Shelf, now: Stamp) -> State {
+        let (Some(learner), Some(dir)) = (watch.learner.take(), self.dir.clone()) else { return State::Idle };
+        let (shelf, regions) = (shelf.clone(), watch.regions().to_vec());
+        let fitting = thread::Builder::new().name("learn".into());
+        match fitting.spawn(move || finish(learner, dir, &shelf, &regions, now)) {
+            Ok(thread) => State::Fitting(thread),
+            Err(e) => {
+                log::error!("nothing was learnt: no thread to fit on: {e}");
+                State::Idle
+            }
+        }
+    }
+}
+
+/// Fits, writes the model directory, and installs it where there is a store.
+fn finish(
+    learner: Learner,
+    dir: PathBuf,
+    shelf: &Shelf,
+    regions: &[Region],
+    now: Stamp,
+) -> Result<Taken, String> {
+    let base = shelf.model_dir().map_err(|e| e.to_string())?;
+    let learnt = learner.finish().map_err(|e| e.to_string())?;
+    let name = format!("learnt-{}", utc(now.utc_ms).replace(':', ""));
+    let to = dir.join(name);
+    let (backbone, version) = (base.join(BACKBONE_FILE), version_of(&base));
+    write_model(&to, &backbone, &learnt.blob, &learnt.card(now), version).map_err(|e| e.to_string())?;
+    log::info!("learnt from {} frames: {}", learnt.frames[0] + learnt.frames[1], to.display());
+    let (from, number) = match shelf.store() {
+        // It was made here, so nobody else's signature is asked for; and it goes back to no older version.
+        Some(store) => {
+            let installed = store.install(&to, &Trust { public_key: None, force: true });
+            let installed = installed.map_err(|e| e.to_string())?;
+            (installed.dir, Some(installed.number))
+        }
+        None => {
+            log::warn!(
+                "model.dir is no store, so the learnt model is in use until the next start: set model.dir to {}",
+                to.display()
+            );
+            (to, None)
+        }
+    };
+    shelf.open(&from, number, regions).map_err(|e| e.to_string())
+}

@@ -1,0 +1,138 @@
+//! Opens everything that the configuration names for events to go to.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::RuntimeError;
+use super::outputs::{Kept, Outputs};
+use crate::clock::{Clock, Stamp};
+use crate::config::Config;
+use crate::event::Message;
+use crate::sink::Sink;
+use crate::sink::evidence::{Evidence, Shots};
+use crate::sink::gpio::GpioSink;
+use crate::sink::hook::HookSink;
+use crate::sink::journal::{Journal, Reader, Record, ScoreLog};
+use crate::sink::mqtt::MqttSink;
+use crate::sink::outbox::{Outbox, OutboxSettings};
+use crate::sink::webhook::WebhookSink;
+use crate::status::{Board, Identity};
+
+/// The queue of what is on the device itself: deep, unlimited, and tried again soon.
+const LOCAL: OutboxSettings =
+    OutboxSettings { queue: 1024, per_minute: 0, retry_ms: 1000, retry_most_ms: 30_000 };
+
+/// Opened outlets.
+pub struct Outlets {
+    outboxes: Vec<Outbox>,
+    shots: Option<Shots>,
+    scores: Option<ScoreLog>,
+    kept: Vec<Kept>,
+    /// Messages of earlier runs, the oldest first.
+    pub past: Vec<Message>,
+}
+
+/// Opens lines first, so that they are at their safe level whatever comes after.
+///
+/// # Errors
+///
+/// A line that cannot be opened, an outlet whose settings cannot be. A broker that is away or a disk that is full is none:
+/// the sink tries again.
+pub fn open(config: &Config, clock: &Arc<dyn Clock>) -> Result<Outlets, RuntimeError> {
+    let mut outlets =
+        Outlets { outboxes: Vec::new(), shots: None, scores: None, kept: Vec::new(), past: Vec::new() };
+    let start = |sink: Box<dyn Sink>, settings| Outbox::start(sink, settings, clock.clone());
+    for settings in &config.gpio {
+        safe_on_panic(settings.clone());
+        let sink = GpioSink::open(settings.clone())?;
+        outlets.outboxes.push(start(Box::new(sink), LOCAL)?);
+    }
+    if let Some(dir) = &config.journal.dir {
+        outlets.past = past(dir);
+        let mut journal = Journal::new(dir, &config.journal);
+        if let Err(e) = journal.open() {
+            log::warn!("journal: {e}; it is tried again");
+        }
+        outlets.scores = Some(journal.scores());
+        outlets.kept.push(Kept {
+            name: "journal",
+            dir: dir.clone(),
+            usage: journal.usage(),
+            quota_bytes: config.journal.most_mb << 20,
+        });
+        outlets.outboxes.push(start(Box::new(journal), LOCAL)?);
+    }
+    if let Some(dir) = &config.evidence.dir {
+        let mut evidence = Evidence::new(dir, &config.evidence);
+        if let Err(e) = evidence.open() {
+            log::warn!("evidence: {e}; it is tried again");
+        }
+        outlets.shots = Some(Shots::new(&config.evidence));
+        outlets.kept.push(Kept {
+            name: "evidence",
+            dir: dir.clone(),
+            usage: evidence.usage(),
+            quota_bytes: config.evidence.quota_mb << 20,
+        });
+        outlets.outboxes.push(start(Box::new(evidence), LOCAL)?);
+    }
+    if let Some(settings) = &config.mqtt {
+        let sink = MqttSink::new(settings.clone()).map_err(RuntimeError::config)?;
+        outlets.outboxes.push(start(Box::new(sink), settings.outbox)?);
+    }
+    for (index, settings) in config.webhooks.iter().enumerate() {
+        let name = numbered("webhook", index, config.webhooks.len());
+        let sink = WebhookSink::new(&name, settings.clone()).map_err(RuntimeError::config)?;
+        outlets.outboxes.push(start(Box::new(sink), settings.outbox)?);
+    }
+    for (index, settings) in config.hooks.iter().enumerate() {
+        let name = numbered("hook", index, config.hooks.len());
+        let sink = HookSink::new(&name, settings.clone()).map_err(RuntimeError::config)?;
+        outlets.outboxes.push(start(Box::new(sink), settings.outbox)?);
+    }
+    Ok(outlets)
+}
+
+impl Outlets {
+    /// Joins them with a board of this identity; gives the messages of earlier runs, too.
+    pub fn join(self, identity: Identity, now: Stamp) -> (Outputs, Vec<Message>) {
+        let Outlets { outboxes, shots, scores, kept, past } = self;
+        let board = Arc::new(Board::new(identity, now));
+        (Outputs { board, outboxes, shots, scores, kept }, past)
+    }
+}
+
+/// `webhook`, or `webhook-0` and so on where there are several.
+fn numbered(name: &str, index: usize, count: usize) -> String {
+    if count == 1 { name.into() } else { format!("{name}-{index}") }
+}
+
+/// Messages that the journal kept. Whatever is wrong with it is no reason not to watch.
+fn past(dir: &Path) -> Vec<Message> {
+    let reader = match Reader::open(dir) {
+        Ok(reader) => reader,
+        Err(e) => {
+            if dir.exists() {
+                log::warn!("journal: {e}; events that were open before are not ended");
+            }
+            return Vec::new();
+        }
+    };
+    let messages = reader.filter_map(|record: io::Result<Record>| match record {
+        Ok(Record::Message(message)) => Some(message),
+        _ => None,
+    });
+    messages.collect()
+}
+
+/// A thread that panics may leave the program half alive; a line may not stay on because of that.
+fn safe_on_panic(settings: crate::sink::gpio::GpioSettings) {
+    let before = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        before(panic);
+        if let Err(e) = settings.make_safe() {
+            log::error!("a line could not be brought to its safe level: {e}");
+        }
+    }));
+}

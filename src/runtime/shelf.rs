@@ -1,0 +1,130 @@
+//! Where the running program takes its model from: a model directory, or a store that models are installed into.
+
+use std::path::{Path, PathBuf};
+
+use super::RuntimeError;
+use super::memory;
+use super::watch::Eye;
+use crate::backbone::Threads;
+use crate::config::ModelSettings;
+use crate::gate::Region;
+use crate::kernel::Kernel;
+use crate::model::Model;
+use crate::model::store::{Start, Store};
+use crate::verdict::Alpha;
+
+/// Opens models as the configuration wants them.
+#[derive(Clone, Debug)]
+pub struct Shelf {
+    dir: PathBuf,
+    store: Option<Store>,
+    threads: u16,
+    kernel: Kernel,
+    alpha: Option<Alpha>,
+    failed_starts: u32,
+}
+
+/// A model ready to watch, and where it came from.
+#[derive(Debug)]
+pub struct Taken {
+    pub eye: Eye,
+    /// For people.
+    pub name: String,
+    /// Its number in the store, if there is one.
+    pub number: Option<u64>,
+}
+
+impl Shelf {
+    /// The models of `[model]`.
+    pub fn new(settings: &ModelSettings) -> Shelf {
+        let dir = settings.dir.clone();
+        Shelf {
+            store: Store::is_at(&dir).then(|| Store::at(&dir)),
+            dir,
+            threads: settings.threads,
+            kernel: settings.kernel.unwrap_or_else(Kernel::detect),
+            alpha: settings.alpha,
+            failed_starts: settings.failed_starts,
+        }
+    }
+
+    /// Another alpha for the next model.
+    pub fn set_alpha(&mut self, alpha: Option<Alpha>) {
+        self.alpha = alpha;
+    }
+
+    /// Takes the model at the start of the program: counts the start, and takes the previous model when the current one
+    /// failed too often.
+    ///
+    /// # Errors
+    ///
+    /// There is no model, or it does not pass its checks.
+    pub fn first(&self, regions: &[Region]) -> Result<Taken, RuntimeError> {
+        let Some(store) = &self.store else { return self.open(&self.dir, None, regions) };
+        let installed = match store.starting(self.failed_starts)? {
+            Start::Current(current) => current,
+            Start::Returned { from, to } => {
+                log::error!(
+                    "model {} failed to start {} times: back to model {}",
+                    from.number,
+                    self.failed_starts,
+                    to.number
+                );
+                to
+            }
+        };
+        self.open(&installed.dir, Some(installed.number), regions)
+    }
+
+    /// The model that was installed since `number`, if there is one.
+    pub fn newer(&self, number: Option<u64>) -> Option<(PathBuf, u64)> {
+        // A link that cannot be read now was read at the start; it will be told then.
+        let current = self.store.as_ref()?.current().ok()?;
+        (Some(current.number) != number).then_some((current.dir, current.number))
+    }
+
+    /// Opens a model, its self-test included, and sets it up for these regions.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the model, or with alpha.
+    pub fn open(&self, dir: &Path, number: Option<u64>, regions: &[Region]) -> Result<Taken, RuntimeError> {
+        let model = memory::returned_while(|| Model::open_for(dir, self.kernel))?;
+        let threads = Threads::new(self.threads.into()).map_err(|e| {
+            RuntimeError::start(format!("{} threads cannot be started: {e}", self.threads))
+        })?;
+        let scorer = model.scorer_on(threads)?;
+        let eye = Eye::new(model, scorer, self.alpha, regions)?;
+        let name = match number {
+            None => dir.display().to_string(),
+            Some(number) => format!("{}, model {number}", self.dir.display()),
+        };
+        Ok(Taken { eye, name, number })
+    }
+
+    /// The directory of the model in use.
+    ///
+    /// # Errors
+    ///
+    /// The store has none.
+    pub fn model_dir(&self) -> Result<PathBuf, RuntimeError> {
+        Ok(match &self.store {
+            Some(store) => store.current()?.dir,
+            None => self.dir.clone(),
+        })
+    }
+
+    /// The model that was taken first has scored frames.
+    pub fn proven(&self) {
+        if let Some(store) = &self.store
+            && let Err(e) = store.started()
+        {
+            log::warn!("{e}");
+        }
+    }
+
+    /// The store, if there is one.
+    pub fn store(&self) -> Option<&Store> {
+        self.store.as_ref()
+    }
+}
