@@ -1,7 +1,6 @@
 //! Parts of a frame that are scored by themselves.
 
 use std::borrow::Cow;
-use std::sync::Arc;
 
 use super::{GateError, GateErrorKind};
 use crate::image::Rgb;
@@ -32,7 +31,7 @@ const ONE: f64 = (1u64 << 32) as f64;
 /// A part of the frame, cut into tiles.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Region {
-    name: Arc<str>,
+    name: String,
     /// Left, top, right, bottom in 2⁻³² of the frame's side.
     edges_q32: [u64; 4],
     tiles: [u32; 2],
@@ -77,11 +76,11 @@ impl Region {
         }
         let edges = [left, top, left + width, top + height];
         let edges_q32 = edges.map(|share| (share.min(1.0) * ONE).round() as u64);
-        Ok(Region { name: name.as_str().into(), edges_q32, tiles: *tiles })
+        Ok(Region { name: name.clone(), edges_q32, tiles: *tiles })
     }
 
     /// What messages call it.
-    pub fn name(&self) -> &Arc<str> {
+    pub fn name(&self) -> &str {
         &self.name
     }
 
