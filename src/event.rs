@@ -1,10 +1,30 @@
 //! From verdicts to events: a few unusual frames close together are one event, with a start, updates and an end.
+//!
+//! [`Decisions`] joins the parts: [`Decider`] per region, [`FaultDecider`] for the camera, [`DriftTest`] per region,
+//! [`Budget`] and [`HoldOff`] for all. None of them reads a clock. `docs/events.md` has the rules in words.
+
+mod budget;
+mod debounce;
+mod decider;
+mod decisions;
+mod drift;
+mod fault;
+pub mod odds;
+pub mod replay;
+pub mod tiles;
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
 use crate::clock::{Stamp, boot_id};
+
+pub use budget::{Budget, DAY_MS, HoldOff};
+pub use debounce::{Alarm, Debounce, Level, MOST_WINDOW, Rule};
+pub use decider::{AlarmSettings, Decider};
+pub use decisions::{Decisions, Rules, Tally};
+pub use drift::{DriftSettings, DriftState, DriftTest};
+pub use fault::{FaultDecider, FaultRule};
 
 /// What is said to the world: one of the three messages of an event.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -34,11 +54,33 @@ pub struct Message {
 #[serde(transparent)]
 pub struct EventId(String);
 
+/// A message of an event before it has a name and a place in the stream.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Told {
+    pub phase: Phase,
+    /// As [`Message::started_ms`].
+    pub started_ms: u64,
+    pub cause: Cause,
+}
+
+impl Message {
+    /// Whether it is about an alarm that people and lamps are to be told of, not a fault, a drift, or an event beyond the
+    /// budget.
+    pub fn is_alarm(&self) -> bool {
+        matches!(&self.cause, Cause::Unusual(unusual) if !unusual.suppressed)
+    }
+}
+
 impl EventId {
     /// The `number`th event of this boot.
     pub fn new(number: u64) -> EventId {
         let boot = &boot_id()[..boot_id().len().min(8)];
         EventId(format!("{boot}-{number:06}"))
+    }
+
+    /// Which event of its boot.
+    pub fn number(&self) -> Option<u64> {
+        self.0.rsplit_once('-')?.1.parse().ok()
     }
 
     /// The name, which is safe as a file name.
@@ -92,6 +134,9 @@ pub struct Unusual {
     /// Nearest class of the peak.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nearest: Option<String>,
+    /// Beyond the day's alarm budget: for the journal, not for people and lamps.
+    #[serde(default)]
+    pub suppressed: bool,
 }
 
 /// Why frames cannot be judged.
@@ -132,8 +177,10 @@ pub struct Drift {
     pub region: String,
     /// Evidence against "energies come from where calibration came from", as a betting gain: 100 is 100 to 1.
     pub evidence: f64,
-    /// Mean p-value of the frames that were tested; 0.5 where nothing drifts.
+    /// Mean p-value of the last day's frames that were tested: below 0.5 where energies have risen, above where they
+    /// have fallen.
     pub mean_p_value: f64,
+    /// How many frames of the last day were tested.
     pub frames: u64,
 }
 

@@ -1,0 +1,114 @@
+//! What a program that starts again knows of the one before.
+
+use super::*;
+
+fn rules() -> Rules {
+    let alarm =
+        AlarmSettings { raise: 1, clear_frames: 1, budget_per_day: 3, ..AlarmSettings::default() };
+    Rules { alarm, ..Rules::default() }
+}
+
+fn fresh() -> Decisions {
+    Decisions::new("shed".into(), ["door".into(), "yard".into()], &rules(), alpha())
+}
+
+/// An event that ended, one of another region and a fault that did not.
+fn past() -> Vec<Message> {
+    let mut decisions = fresh();
+    let mut said = Vec::new();
+    for (ms, region, p_value) in [(0, 0, 0.01), (100, 0, 0.9), (200, 1, 0.01)] {
+        said.extend(decisions.scored(region, &[verdict(p_value)], at(ms), machine()));
+    }
+    said.extend(decisions.faulty(FaultKind::Lost, "unplugged", at(300), machine()));
+    assert_eq!(said.len(), 4);
+    said
+}
+
+#[test]
+fn open_events_end_and_numbers_go_on() {
+    let past = past();
+    let mut decisions = fresh();
+    let ends = decisions.resume(past.clone(), at(5_000), machine());
+    let brief: Vec<_> = ends.iter().map(|m| (&m.event, m.phase, m.seq, m.started_ms)).collect();
+    assert_eq!(brief, [(&past[2].event, End, 4, 200), (&past[3].event, End, 5, 300)]);
+    let next = decisions.scored(1, &[verdict(0.01)], at(6_000), machine());
+    assert_eq!((next[0].event.number(), next[0].seq), (Some(3), 6), "at once, without a cool-down");
+}
+
+#[test]
+fn alarms_and_cool_downs_of_before_count() {
+    let mut decisions = fresh();
+    decisions.resume(past(), at(5_000), machine());
+    assert_eq!(decisions.alarms_left(5_000), Some(1));
+    let mut raised = |s: u64| decisions.scored(0, &[verdict(0.01)], at(s * 1000), machine()).len();
+    assert_eq!((raised(6), raised(60), raised(61)), (0, 0, 1), "cool-down of the first event");
+}
+
+#[test]
+fn events_of_an_earlier_boot_end_too() {
+    let mut earlier = past();
+    for message in &mut earlier {
+        message.boot_id = "0ld".into();
+        message.seq += 900;
+        let number = message.event.number().unwrap();
+        message.event = serde_json::from_str(&format!("\"0ld-{number:06}\"")).unwrap();
+    }
+    let mut decisions = fresh();
+    let ends = decisions.resume(earlier.clone(), at(50), machine());
+    let brief: Vec<_> = ends.iter().map(|m| (&m.event, m.phase, m.seq, m.started_ms)).collect();
+    assert_eq!(brief, [(&earlier[2].event, End, 0, 0), (&earlier[3].event, End, 1, 0)]);
+    assert!(ends.iter().all(|message| message.boot_id == boot_id()));
+    assert_eq!(decisions.alarms_left(50), Some(3), "times of another boot say nothing");
+    let next = decisions.scored(0, &[verdict(0.01)], at(60), machine());
+    assert_eq!(next[0].event.number(), Some(0));
+}
+
+#[test]
+fn what_makes_no_sense_does_no_harm() {
+    let mut odd = past();
+    odd.reverse();
+    odd[0].seq = u64::MAX;
+    odd[1].event = serde_json::from_str("\"no number\"").unwrap();
+    let mut decisions = fresh();
+    let ends = decisions.resume(odd, at(400), machine());
+    assert!(!ends.is_empty() && ends.iter().all(|m| m.phase == End));
+}
+
+proptest! {
+    /// A program that is killed between any two frames, and started again, leaves no event without an end, and uses no
+    /// name and no number twice.
+    #[test]
+    fn a_restart_anywhere_leaves_whole_events(
+        p_values in prop::collection::vec(prop_oneof![Just(0.01), Just(0.9)], 1..60),
+        restarts in prop::collection::btree_set(0usize..60, 0..5),
+    ) {
+        let mut journal: Vec<Message> = Vec::new();
+        let mut decisions = fresh();
+        for (i, p_value) in p_values.iter().enumerate() {
+            let now = at(i as u64 * 40_000);
+            if restarts.contains(&i) {
+                decisions = fresh();
+                let ends = decisions.resume(journal.clone(), now, machine());
+                journal.extend(ends);
+            }
+            journal.extend(decisions.scored(i % 2, &[verdict(*p_value)], now, machine()));
+        }
+        journal.extend(decisions.close(at(DAY_MS), machine()));
+        let seqs: Vec<u64> = journal.iter().map(|m| m.seq).collect();
+        prop_assert_eq!(seqs, (0..journal.len() as u64).collect::<Vec<_>>());
+        let mut open = BTreeMap::new();
+        let mut alarms = 0;
+        for message in &journal {
+            match message.phase {
+                Start => {
+                    alarms += usize::from(message.is_alarm());
+                    prop_assert!(open.insert(message.event.clone(), true).is_none());
+                }
+                Update => prop_assert_eq!(open.get(&message.event), Some(&true)),
+                End => prop_assert_eq!(open.insert(message.event.clone(), false), Some(true)),
+            }
+        }
+        prop_assert!(open.values().all(|open| !open));
+        prop_assert!(alarms <= 3, "{} alarms in a day", alarms);
+    }
+}
