@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 use clap::Args;
-use oddsight::camera::{CameraErrorKind, Next, SourceUri};
+use oddsight::camera::{Next, SourceUri};
 use oddsight::verdict::Alpha;
 use serde_json::{Value, json};
 
@@ -19,7 +19,7 @@ pub struct RunArgs {
     /// Model directory.
     #[arg(long, value_name = "DIR")]
     model: PathBuf,
-    /// Where frames come from: dir:PATH, tar:FILE or synth:SEED.
+    /// Where frames come from: v4l2:DEVICE, pipe:COMMAND, stdin:, dir:PATH, tar:FILE or synth:SEED.
     #[arg(long, value_name = "URI")]
     source: SourceUri,
     /// Per-frame false-alarm rate, in place of the model's own.
@@ -34,7 +34,8 @@ pub struct RunArgs {
 
 /// Scores the source's frames until it ends, or for ever.
 pub fn run(args: &RunArgs) -> Result<ExitCode> {
-    let mut camera = args.source.open()?;
+    let source = if args.once { args.source.clone().once() } else { args.source.clone() };
+    let mut camera = source.open()?;
     let model = args.engine.open(&args.model)?;
     let mut scorer = model.scorer_on(args.engine.threads()?)?;
     if let Some(alpha) = args.alpha {
@@ -50,7 +51,7 @@ pub fn run(args: &RunArgs) -> Result<ExitCode> {
                     .map(|picture| (frame.name.clone(), picture.into_owned()))
                     .map_err(|e| format!("{}: {e}", frame.name)),
                 Ok(Next::Late | Next::Ended) => break,
-                Err(e) if e.kind() == CameraErrorKind::Picture => Err(e.to_string()),
+                Err(e) if e.is_passing() => Err(e.to_string()),
                 Err(e) => return Err(e.into()),
             };
             let line = match frame {
@@ -72,6 +73,6 @@ pub fn run(args: &RunArgs) -> Result<ExitCode> {
         if args.once {
             return Ok(ExitCode::SUCCESS);
         }
-        camera = args.source.open()?;
+        camera = source.open()?;
     }
 }
