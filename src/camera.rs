@@ -131,6 +131,8 @@ pub enum CameraErrorKind {
     Cut,
     /// The camera was there and went away.
     Lost,
+    /// The camera does not give what it is asked for.
+    Refused,
 }
 
 impl CameraError {
@@ -153,11 +155,7 @@ impl CameraError {
         match self.kind {
             CameraErrorKind::Picture => FaultKind::Undecodable,
             CameraErrorKind::Cut => FaultKind::Truncated,
-            CameraErrorKind::Spec
-            | CameraErrorKind::Missing
-            | CameraErrorKind::Read
-            | CameraErrorKind::Truncated
-            | CameraErrorKind::Lost => FaultKind::Lost,
+            _ => FaultKind::Lost,
         }
     }
 }
