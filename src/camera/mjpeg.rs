@@ -6,7 +6,8 @@
 //! it must: what is inside of a file is for [`crate::image::decode`] to read or to refuse.
 //!
 //! Time is linear in the bytes, whatever they are: after a wrong segment length it goes back, but never before the last
-//! length that it followed.
+//! length that it followed. It does not go back into applications' segments, except the first kind, which every JFIF file
+//! begins with: what looks like the next file there is most likely a thumbnail.
 
 use std::fmt;
 
@@ -68,7 +69,7 @@ pub struct Splitter {
     start: usize,
     /// The next byte to look at; beyond `held` when a segment has not fully arrived.
     at: usize,
-    /// Behind the code of the last marker whose length was followed.
+    /// Where to go on if the last length that was followed was wrong.
     doubt: usize,
     /// The file's picture data has begun: what fails from here on was no marker but damaged data.
     in_picture: bool,
@@ -76,6 +77,8 @@ pub struct Splitter {
     garbage: u64,
     head: Vec<u8>,
     most: usize,
+    /// Nothing more will be pushed.
+    ended: bool,
 }
 
 /// What the byte at `at` belongs to.
@@ -120,6 +123,7 @@ impl Splitter {
             garbage: 0,
             head: Vec::new(),
             most,
+            ended: false,
         }
     }
 
@@ -134,6 +138,11 @@ impl Splitter {
         self.held.extend_from_slice(bytes);
     }
 
+    /// Says that nothing more will be pushed: the pieces that are left can be asked for.
+    pub fn end(&mut self) {
+        self.ended = true;
+    }
+
     /// The next piece of what was pushed; `None` until more is.
     pub fn next_piece(&mut self) -> Option<Piece> {
         loop {
@@ -145,17 +154,14 @@ impl Splitter {
             match step {
                 Step::On => {}
                 Step::Out(piece) => return Some(piece),
+                Step::More if self.ended && self.place != Place::Between => {
+                    if let Some(piece) = self.cut_by_end() {
+                        return Some(piece);
+                    }
+                }
                 Step::More => return self.overlong(),
             }
         }
-    }
-
-    /// The rest, when the stream has ended.
-    pub fn finish(&mut self) -> Option<Piece> {
-        let unfinished = self.unfinished_bytes();
-        let piece = (unfinished > 0).then_some(Piece::Cut { bytes: unfinished, by: CutBy::End });
-        *self = Splitter::with_limit(self.most);
-        piece
     }
 
     /// Bytes of a file whose end has not come yet.
@@ -236,7 +242,11 @@ impl Splitter {
         let Some(&code) = rest.get(fill) else { return Step::More };
         let behind = self.at + stray + fill + 1;
         match code {
-            0xd8 => self.next_file(behind - 2),
+            0xd8 => match self.held.get(behind) {
+                None => Step::More,
+                Some(0xff) => self.next_file(behind - 2),
+                Some(_) => self.lost(),
+            },
             0xd9 => self.complete(behind),
             // A last restart marker may stand before the next segment or the end.
             0xd0..=0xd7 if self.in_picture => {
@@ -251,13 +261,21 @@ impl Splitter {
 
     /// Follows the length of the segment whose marker's code ends before `length_at`.
     fn segment(&mut self, code: u8, length_at: usize) -> Step {
-        let Some(&[high, low]) = self.held[length_at..].first_chunk() else { return Step::More };
-        self.doubt = length_at;
+        let (high, low) = match self.held[length_at..] {
+            [] | [_] | [0xff, 0xd8] => return Step::More,
+            // No segment begins with ff: the file was cut before its length.
+            [0xff, 0xd8, 0xff, ..] => return self.next_file(length_at),
+            [high, low, ..] => (high, low),
+        };
         let length = usize::from(u16::from_be_bytes([high, low]));
+        self.doubt = length_at;
         if length < 2 {
             return self.lost();
         }
         self.at = length_at + length;
+        if (0xe1..=0xef).contains(&code) && !self.in_picture {
+            self.doubt = self.at;
+        }
         if code == 0xda {
             self.in_picture = true;
             self.place = Place::Data;
@@ -311,6 +329,20 @@ impl Splitter {
         }
         self.place = Place::Between;
         Step::Out(Piece::Cut { bytes, by: CutBy::Damage })
+    }
+
+    /// The stream has ended within a file, or a wrong length led beyond its end.
+    fn cut_by_end(&mut self) -> Option<Piece> {
+        if self.in_picture && self.place == Place::Marker && self.at >= self.held.len() {
+            self.at = self.doubt;
+            self.place = Place::Data;
+            return None;
+        }
+        let bytes = self.unfinished_bytes();
+        let end = self.held.len();
+        self.at = if self.in_picture { end } else { self.doubt.min(end) };
+        self.place = Place::Between;
+        Some(Piece::Cut { bytes, by: CutBy::End })
     }
 
     /// Gives up a file that is too long.

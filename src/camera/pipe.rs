@@ -16,6 +16,8 @@ pub(super) struct PipeCamera {
     cutter: Cutter,
     buffer: Box<[u8]>,
     seq: u64,
+    /// The program writes no more; what it wrote may hold frames still.
+    ended: bool,
 }
 
 impl PipeCamera {
@@ -30,6 +32,7 @@ impl PipeCamera {
             cutter: Cutter::new(framing),
             buffer: vec![0; READ_BYTES].into_boxed_slice(),
             seq: 0,
+            ended: false,
         })
     }
 
@@ -42,8 +45,8 @@ impl PipeCamera {
             1 => " after one frame".to_string(),
             frames => format!(" after {frames} frames"),
         };
-        if let Some(rest) = self.cutter.rest() {
-            why += &format!(" and {rest}");
+        if let Some(garbage) = self.cutter.garbage().filter(|_| self.seq == 0) {
+            why += &format!(" and {garbage}");
         }
         if let Some(words) = self.program.last_words() {
             why += &format!("; it said: {words}");
@@ -66,7 +69,11 @@ impl FrameSource for PipeCamera {
             match self.program.read(&mut self.buffer, deadline) {
                 Read::Bytes(count) => self.cutter.push(&self.buffer[..count]),
                 Read::Late => return Ok(Next::Late),
-                Read::End => return Err(self.lost()),
+                Read::End if self.ended => return Err(self.lost()),
+                Read::End => {
+                    self.ended = true;
+                    self.cutter.end();
+                }
             }
         }
     }

@@ -33,44 +33,36 @@ impl<F: AsFd> StdinCamera<F> {
         let buffer = vec![0; READ_BYTES].into_boxed_slice();
         StdinCamera { input, cutter: Cutter::new(framing), buffer, seq: 0, ended: false }
     }
-
-    /// The input is over; what it ends with may be a part of a picture.
-    fn end(&mut self) -> Result<Next, CameraError> {
-        let rest = if self.ended { None } else { self.cutter.rest() };
-        self.ended = true;
-        match rest {
-            Some(rest) => {
-                let why = format!("stdin: the input ends with {rest}");
-                Err(CameraError::new(CameraErrorKind::Cut, why))
-            }
-            None => Ok(Next::Ended),
-        }
-    }
 }
 
 impl<F: AsFd + Send> FrameSource for StdinCamera<F> {
     fn next_frame(&mut self, wait: Duration) -> Result<Next, CameraError> {
         let deadline = Deadline::after(wait);
         let failed = |e: io::Error| CameraError::new(CameraErrorKind::Read, format!("stdin: {e}"));
-        while !self.ended {
+        loop {
             if let Some(content) = self.cutter.next_content("stdin") {
                 let content = content?;
                 let seq = self.seq;
                 self.seq += 1;
                 return Ok(Next::Frame(Frame { seq, name: format!("stdin/{seq:06}"), content }));
             }
+            if self.ended {
+                return Ok(Next::Ended);
+            }
             let mut fds = [PollFd::new(&self.input, PollFlags::IN)];
             if !deadline.poll(&mut fds).map_err(failed)? {
                 return Ok(Next::Late);
             }
             match rustix::io::read(&self.input, &mut self.buffer[..]) {
-                Ok(0) => return self.end(),
+                Ok(0) => {
+                    self.ended = true;
+                    self.cutter.end();
+                }
                 Ok(count) => self.cutter.push(&self.buffer[..count]),
                 Err(Errno::INTR | Errno::AGAIN) => {}
                 Err(e) => return Err(failed(e.into())),
             }
         }
-        self.end()
     }
 }
 

@@ -23,6 +23,7 @@ pub(super) struct RawCutter {
     held: Vec<u8>,
     /// Bytes at the start of `held` that were given away.
     given: usize,
+    ended: bool,
 }
 
 impl Cutter {
@@ -36,6 +37,7 @@ impl Cutter {
                 frame_bytes: format.picture_bytes(width, height) as usize,
                 held: Vec::new(),
                 given: 0,
+                ended: false,
             }),
         }
     }
@@ -45,6 +47,14 @@ impl Cutter {
         match self {
             Cutter::Mjpeg(splitter) => splitter.push(bytes),
             Cutter::Raw(cutter) => cutter.push(bytes),
+        }
+    }
+
+    /// Says that the stream has ended: what is left of it can be asked for.
+    pub(super) fn end(&mut self) {
+        match self {
+            Cutter::Mjpeg(splitter) => splitter.end(),
+            Cutter::Raw(cutter) => cutter.ended = true,
         }
     }
 
@@ -62,19 +72,18 @@ impl Cutter {
                     Err(CameraError::new(CameraErrorKind::Picture, why))
                 }
             }),
-            Cutter::Raw(cutter) => cutter.next_picture().map(Ok),
+            Cutter::Raw(cutter) => cutter.next_picture().map(|content| {
+                content.map_err(|bytes| {
+                    let why =
+                        format!("{source}: a picture is cut after {bytes} bytes: the stream ends");
+                    CameraError::new(CameraErrorKind::Cut, why)
+                })
+            }),
         }
     }
 
-    /// What is left in a stream that ended or fell silent, for messages.
-    pub(super) fn rest(&self) -> Option<String> {
-        let unfinished = match self {
-            Cutter::Mjpeg(splitter) => splitter.unfinished_bytes(),
-            Cutter::Raw(cutter) => cutter.held.len() - cutter.given,
-        };
-        if unfinished > 0 {
-            return Some(format!("{unfinished} bytes of an unfinished picture"));
-        }
+    /// What the last bytes were, if they were no part of a frame.
+    pub(super) fn garbage(&self) -> Option<String> {
         match self {
             Cutter::Mjpeg(splitter) => match splitter.garbage() {
                 (0, _) => None,
@@ -102,12 +111,18 @@ impl RawCutter {
         self.held.extend_from_slice(bytes);
     }
 
-    fn next_picture(&mut self) -> Option<Content> {
-        let bytes = self.held[self.given..].get(..self.frame_bytes)?.to_vec();
+    /// The next picture, or the length of what a stream ends with.
+    fn next_picture(&mut self) -> Option<Result<Content, usize>> {
+        let rest = &self.held[self.given..];
+        let Some(bytes) = rest.get(..self.frame_bytes).map(<[u8]>::to_vec) else {
+            let cut = self.ended.then_some(rest.len()).filter(|&bytes| bytes > 0);
+            self.given += cut.unwrap_or(0);
+            return cut.map(Err);
+        };
         self.given += self.frame_bytes;
         let stride = self.format.line_bytes(self.width) as u32;
         let RawCutter { format, width, height, .. } = *self;
-        Some(Content::Raw(Raw { format, width, height, stride, bytes }))
+        Some(Ok(Content::Raw(Raw { format, width, height, stride, bytes })))
     }
 }
 
@@ -135,7 +150,10 @@ mod tests {
                 })
                 .collect();
             assert_eq!(frames, expected, "in chunks of {chunk}");
-            assert_eq!(cutter.rest().as_deref(), Some("4 bytes of an unfinished picture"));
+            cutter.end();
+            let cut = cutter.next_content("x").unwrap().unwrap_err();
+            assert_eq!(cut.to_string(), "x: a picture is cut after 4 bytes: the stream ends");
+            assert!(cut.is_passing() && cutter.next_content("x").is_none());
         }
     }
 
@@ -144,7 +162,7 @@ mod tests {
         let mut cutter = Cutter::new(Framing::Mjpeg);
         cutter.push(b"\0\0\0\x01\x67\x42");
         assert!(cutter.next_content("cam").is_none());
-        assert!(cutter.rest().unwrap().contains("H.264"));
+        assert!(cutter.garbage().unwrap().contains("H.264"));
         let mut errors = Vec::new();
         for _ in 0..16 {
             cutter.push(&[0x55; READ_BYTES]);

@@ -16,8 +16,10 @@ use crate::camera::deadline::Deadline;
 use crate::camera::redact::without_passwords;
 use crate::camera::{CameraError, CameraErrorKind};
 
-/// How long a program that is told to end has for it, and how long one that was killed.
+/// How long a program that is told to end has for it: it may have to say good-bye to a camera in the network.
 const GRACE: Duration = Duration::from_millis(250);
+/// How long one that was killed has: the kernel gives back its memory and its devices first.
+const LAST_GRACE: Duration = Duration::from_millis(500);
 /// How long what a program said, and how it ended, is waited for when its output has ended.
 const EPILOGUE: Duration = Duration::from_millis(200);
 const STEP: Duration = Duration::from_millis(5);
@@ -46,6 +48,8 @@ pub(super) struct Program {
     stdout: Option<ChildStdout>,
     stderr: Option<ChildStderr>,
     words: LastWords,
+    /// How long it has for ending when it is told to.
+    pub(super) grace: Duration,
 }
 
 impl Program {
@@ -66,7 +70,8 @@ impl Program {
         let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
         let name = program.rsplit('/').next().unwrap_or(program).to_owned();
         let child = Some(child);
-        let program = Program { name, child, stdout, stderr, words: LastWords::default() };
+        let words = LastWords::default();
+        let program = Program { name, child, stdout, stderr, words, grace: GRACE };
         program.unblock().map_err(|e| start_error(&program.name, &e.into()))?;
         Ok(program)
     }
@@ -157,16 +162,15 @@ impl Program {
     /// Ends the program, and all that it started in its group: asks, waits a moment, and kills.
     fn stop(&mut self) -> Option<ExitStatus> {
         let mut child = self.child.take()?;
-        // A program that waits for us to read finds that nobody will.
-        self.stdout = None;
-        self.stderr = None;
         let group = Pid::from_child(&child);
         // Signals go to a group that has no process left without harm: until the child is waited for, its number is
         // not given to another.
         let _ = kill_process_group(group, Signal::TERM);
-        has_ended_before(&child, Deadline::after(GRACE));
+        self.discard_until_ended(&child, Deadline::after(self.grace));
         let _ = kill_process_group(group, Signal::KILL);
-        if has_ended_before(&child, Deadline::after(GRACE)) {
+        self.stdout = None;
+        self.stderr = None;
+        if has_ended_before(&child, Deadline::after(LAST_GRACE)) {
             return child.wait().ok();
         }
         log::warn!(
@@ -176,6 +180,16 @@ impl Program {
         );
         stuck().push(child);
         None
+    }
+
+    /// Who is about to end may have to write first; nobody to read it would be a reason to die on the spot, or to wait.
+    fn discard_until_ended(&mut self, child: &Child, deadline: Deadline) {
+        let mut buffer = [0; 4096];
+        while !has_ended(child) && !deadline.is_over() {
+            if let Read::End = self.read(&mut buffer, Deadline::after(STEP)) {
+                thread::sleep(STEP);
+            }
+        }
     }
 }
 

@@ -22,7 +22,8 @@ fn words(words: &[&str]) -> Vec<String> {
 
 #[test]
 fn cameras_of_the_kernel() {
-    let path = "/dev/v4l/by-path/platform-fd500000.pcie-pci-0000:01:00.0-usb-0:1.3:1.0-video-index0";
+    let path =
+        "/dev/v4l/by-path/platform-fd500000.pcie-pci-0000:01:00.0-usb-0:1.3:1.0-video-index0";
     let bare = V4l2Spec { path: path.into(), size: None, format: None, fps: None };
     assert_eq!(parse(&format!("v4l2:{path}")), SourceUri::V4l2(bare.clone()));
     assert_eq!(parse(&format!("v4l2:{path}?format=auto")), SourceUri::V4l2(bare.clone()));
@@ -169,9 +170,46 @@ fn a_source_is_opened() {
 /// Texts that are nearly sources.
 fn hostile(random: &mut Random) -> String {
     const PARTS: [&str; 40] = [
-        "v4l2:", "pipe:", "pipe+raw:", "stdin:", "stdin+raw:", "dir:", "tar:", "synth:", "?", "&", "=", ":",
-        "size=", "format=", "fps=", "once", "640x480", "x", "4294967296", "-1", "mjpeg", "yuyv", "nv12",
-        "'", "\"", "\\", " ", "\t", "\n", "\0", "|", ">", "/dev/video0", "ä", "\u{2028}", "😀", "://", "@", "cam", "",
+        "v4l2:",
+        "pipe:",
+        "pipe+raw:",
+        "stdin:",
+        "stdin+raw:",
+        "dir:",
+        "tar:",
+        "synth:",
+        "?",
+        "&",
+        "=",
+        ":",
+        "size=",
+        "format=",
+        "fps=",
+        "once",
+        "640x480",
+        "x",
+        "4294967296",
+        "-1",
+        "mjpeg",
+        "yuyv",
+        "nv12",
+        "'",
+        "\"",
+        "\\",
+        " ",
+        "\t",
+        "\n",
+        "\0",
+        "|",
+        ">",
+        "/dev/video0",
+        "ä",
+        "\u{2028}",
+        "😀",
+        "://",
+        "@",
+        "cam",
+        "",
     ];
     let count = random.below(12);
     (0..count)
@@ -193,7 +231,11 @@ fn a_hundred_thousand_hostile_texts_are_sources_or_errors() {
             Ok(source) => {
                 sources += 1;
                 let written = source.to_string();
-                assert_eq!(written.parse::<SourceUri>().ok(), Some(source), "{text:?} as {written:?}");
+                assert_eq!(
+                    written.parse::<SourceUri>().ok(),
+                    Some(source),
+                    "{text:?} as {written:?}"
+                );
             }
             Err(e) => assert!(e.to_string().len() < 2000, "{text:?}"),
         }
