@@ -1,16 +1,40 @@
 //! Where frames come from.
+//!
+//! A [`SourceUri`] names a source and opens it as a [`FrameSource`]; [`Supervised`] keeps one going through stalls and
+//! losses, and [`Latest`] hands its frames to another thread, the newest only. docs/sources.md tells users the same.
 
+pub mod faults;
+mod latest;
+pub mod mjpeg;
+mod raw;
+mod redact;
 pub mod stored;
+mod stream;
+mod supervise;
 pub mod synth;
 mod uri;
+
+#[cfg(target_os = "linux")]
+mod deadline;
+#[cfg(target_os = "linux")]
+mod pipe;
+#[cfg(target_os = "linux")]
+mod stdin;
+#[cfg(target_os = "linux")]
+mod watch;
 
 use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
+use crate::event::FaultKind;
 use crate::image::{self, ImageError, Rgb};
 
-pub use uri::SourceUri;
+pub use faults::Faults;
+pub use latest::Latest;
+pub use raw::{Raw, RawFormat};
+pub use supervise::{BackOff, Seen, Supervised};
+pub use uri::{Framing, PixelFormat, SourceUri, V4l2Spec};
 
 /// One frame of a source. Its content stays as the source gave it until somebody asks for the picture: a frame that
 /// is dropped costs no decoding, and evidence keeps the camera's own bytes.
@@ -28,19 +52,22 @@ pub struct Frame {
 pub enum Content {
     /// A JPEG or PNG file.
     File(Vec<u8>),
+    /// Pixels in one of the camera's own formats.
+    Raw(Raw),
     /// A picture without a file.
     Picture(Rgb),
 }
 
 impl Frame {
-    /// The picture, decoded if it is a file.
+    /// The picture, decoded if it is a file and converted if it is raw.
     ///
     /// # Errors
     ///
-    /// Those of [`image::decode`].
+    /// Those of [`image::decode`] and of [`Raw::picture`].
     pub fn picture(&self) -> Result<Cow<'_, Rgb>, ImageError> {
         match &self.content {
             Content::File(bytes) => image::decode(bytes).map(Cow::Owned),
+            Content::Raw(raw) => raw.picture().map(Cow::Owned),
             Content::Picture(picture) => Ok(Cow::Borrowed(picture)),
         }
     }
@@ -49,6 +76,7 @@ impl Frame {
     pub fn bytes(&self) -> usize {
         match &self.content {
             Content::File(bytes) => bytes.len(),
+            Content::Raw(raw) => raw.bytes.len(),
             Content::Picture(picture) => picture.pixels.len(),
         }
     }
@@ -60,10 +88,13 @@ pub trait FrameSource: Send {
     ///
     /// # Errors
     ///
-    /// An error of kind [`CameraErrorKind::Picture`] is about one frame; the next one can be asked for. After any other
+    /// An error that [`CameraError::is_passing`] is about one frame; the next one can be asked for. After any other
     /// error the source is of no more use: open it again.
     fn next_frame(&mut self, wait: Duration) -> Result<Next, CameraError>;
 }
+
+/// Opens a source, as often as it is lost.
+pub type Opener = Box<dyn FnMut() -> Result<Box<dyn FrameSource>, CameraError> + Send>;
 
 /// What a source gives when it is asked for a frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -96,6 +127,12 @@ pub enum CameraErrorKind {
     Truncated,
     /// One picture cannot be decoded; the next ones may be fine.
     Picture,
+    /// One picture ends early; the next ones may be fine.
+    Cut,
+    /// The camera was there and went away.
+    Lost,
+    /// The camera does not give what it is asked for.
+    Refused,
 }
 
 impl CameraError {
@@ -106,6 +143,20 @@ impl CameraError {
     /// What went wrong.
     pub fn kind(&self) -> CameraErrorKind {
         self.kind
+    }
+
+    /// Whether only one frame is lost, and the source can be asked for the next.
+    pub fn is_passing(&self) -> bool {
+        matches!(self.kind, CameraErrorKind::Picture | CameraErrorKind::Cut)
+    }
+
+    /// The kind of camera fault that this is, for events.
+    pub fn fault(&self) -> FaultKind {
+        match self.kind {
+            CameraErrorKind::Picture => FaultKind::Undecodable,
+            CameraErrorKind::Cut => FaultKind::Truncated,
+            _ => FaultKind::Lost,
+        }
     }
 }
 

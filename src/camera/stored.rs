@@ -82,14 +82,8 @@ impl Stored {
         match self {
             Stored::Folder { root, rest } => {
                 let path = rest.next()?;
-                let name = path.strip_prefix(root).unwrap_or(&path).to_string_lossy();
-                let name = name.replace(std::path::MAIN_SEPARATOR, "/");
-                let read = || -> io::Result<Vec<u8>> {
-                    let mut bytes = Vec::new();
-                    File::open(&path)?.take(MAX_BYTES).read_to_end(&mut bytes)?;
-                    Ok(bytes)
-                };
-                Some(read().map(|bytes| Encoded { name, bytes }).map_err(|e| {
+                let name = name_in(root, &path);
+                Some(read_picture(&path).map(|bytes| Encoded { name, bytes }).map_err(|e| {
                     let why = format!("{}: {e}", path.display());
                     CameraError::new(CameraErrorKind::Picture, why)
                 }))
@@ -125,25 +119,47 @@ impl FrameSource for StoredCamera {
     }
 }
 
-fn is_picture(path: &Path) -> bool {
+/// Whether a file is tried as a picture, by its name; hidden files are not.
+pub(super) fn is_picture(path: &Path) -> bool {
     let hidden = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
     let ending = path.extension().map(|e| e.to_string_lossy().to_ascii_lowercase());
     !hidden && ending.is_some_and(|ending| ENDINGS.contains(&ending.as_str()))
 }
 
+/// A picture file's bytes, as far as they are kept.
+pub(super) fn read_picture(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(MAX_BYTES).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// What a picture of a folder is called: its path inside of it, with `/` between its parts.
+pub(super) fn name_in(root: &Path, path: &Path) -> String {
+    let name = path.strip_prefix(root).unwrap_or(path).to_string_lossy();
+    name.replace(std::path::MAIN_SEPARATOR, "/")
+}
+
 fn list(dir: &Path, files: &mut Vec<PathBuf>) -> Result<(), CameraError> {
+    let (folders, pictures) = list_one(dir)?;
+    files.extend(pictures);
+    folders.iter().try_for_each(|folder| list(folder, files))
+}
+
+/// The folders and the pictures in a folder, in no order. A link to a folder could lead back up, so only links to files
+/// are followed.
+pub(super) fn list_one(dir: &Path) -> Result<(Vec<PathBuf>, Vec<PathBuf>), CameraError> {
+    let (mut folders, mut pictures) = (Vec::new(), Vec::new());
     for entry in fs::read_dir(dir).map_err(|e| read_error(dir, e))? {
         let entry = entry.map_err(|e| read_error(dir, e))?;
         let kind = entry.file_type().map_err(|e| read_error(dir, e))?;
         let path = entry.path();
-        // A link to a folder could lead back up, so only links to files are followed.
         if kind.is_dir() {
-            list(&path, files)?;
+            folders.push(path);
         } else if is_picture(&path) && path.is_file() {
-            files.push(path);
+            pictures.push(path);
         }
     }
-    Ok(())
+    Ok((folders, pictures))
 }
 
 fn count_members(path: &Path) -> io::Result<usize> {
