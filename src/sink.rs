@@ -8,6 +8,10 @@ mod pause;
 mod secret;
 pub mod webhook;
 
+#[cfg(test)]
+#[path = "../tests/support/messages.rs"]
+mod messages;
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;

@@ -74,7 +74,8 @@ pub fn roots(ca_file: Option<&Path>) -> Result<Vec<CertificateDer<'static>>, Tls
         None => system_bundle(&BUNDLES)?,
     };
     let name = path.display();
-    let bytes = read(&path).map_err(|e| TlsError::new(TlsErrorKind::File, format!("{name}: {e}")))?;
+    let bytes =
+        read(&path).map_err(|e| TlsError::new(TlsErrorKind::File, format!("{name}: {e}")))?;
     let roots: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&bytes).collect();
     match roots {
         Ok(roots) if !roots.is_empty() => Ok(roots),
@@ -82,7 +83,9 @@ pub fn roots(ca_file: Option<&Path>) -> Result<Vec<CertificateDer<'static>>, Tls
             TlsErrorKind::Certificate,
             format!("{name}: holds no certificate: it must be PEM (-----BEGIN CERTIFICATE-----)"),
         )),
-        Err(e) => Err(TlsError::new(TlsErrorKind::Certificate, format!("{name}: damaged PEM: {e}"))),
+        Err(e) => {
+            Err(TlsError::new(TlsErrorKind::Certificate, format!("{name}: damaged PEM: {e}")))
+        }
     }
 }
 

@@ -4,9 +4,6 @@
 //! its fields as a variable `ODDSIGHT_…`. It runs in a process group of its own, which is killed when the time is up,
 //! and whatever is left of it when the command has ended: nothing that a hook starts outlives it by accident.
 
-#[cfg(test)]
-mod tests;
-
 use std::ffi::OsString;
 use std::fmt;
 use std::fs::File;
@@ -95,8 +92,14 @@ const MOST_UNDEAD: usize = 4;
 const LOOK: Duration = Duration::from_millis(20);
 
 /// What our service manager tells us is not for a hook.
-const PRIVATE: [&str; 6] =
-    ["NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES"];
+const PRIVATE: [&str; 6] = [
+    "NOTIFY_SOCKET",
+    "WATCHDOG_PID",
+    "WATCHDOG_USEC",
+    "LISTEN_FDS",
+    "LISTEN_PID",
+    "LISTEN_FDNAMES",
+];
 
 /// Runs a command for each message.
 pub struct HookSink {

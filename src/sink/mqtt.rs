@@ -87,7 +87,8 @@ impl MqttSettings {
                 || text.contains(['+', '#'])
                 || text.contains(char::is_control)
         };
-        let bad_text = |text: &str| text.is_empty() || text.len() > 1000 || text.contains(char::is_control);
+        let bad_text =
+            |text: &str| text.is_empty() || text.len() > 1000 || text.contains(char::is_control);
         let why = if bad_topic(&self.prefix) {
             "prefix: must be levels of a topic, as in oddsight/door: neither + nor # nor a leading $ or /"
         } else if self.client_id.as_deref().is_some_and(bad_text) {
@@ -153,7 +154,11 @@ impl MqttSink {
             last_id: 0,
             unanswered: None,
             trouble: None,
-            pause: Pause::new(outbox.retry_ms, outbox.retry_most_ms, pause::seed("mqtt connection")),
+            pause: Pause::new(
+                outbox.retry_ms,
+                outbox.retry_most_ms,
+                pause::seed("mqtt connection"),
+            ),
             connect_at_ms: Some(0),
             settings,
         })
@@ -202,7 +207,8 @@ impl MqttSink {
 
     fn publish(&mut self, seq: u64, payload: &[u8]) -> Result<(), MqttError> {
         // A connection that died since the last message is no failure of this one.
-        let alive = self.client.take().and_then(|mut client| client.check().is_ok().then_some(client));
+        let alive =
+            self.client.take().and_then(|mut client| client.check().is_ok().then_some(client));
         let mut client = match alive {
             Some(client) => client,
             None => self.connect()?,
@@ -261,7 +267,10 @@ impl Sink for MqttSink {
         let Item::Message(message) = item else { return Ok(()) };
         let payload = serde_json::to_vec(&**message).map_err(SinkError::refused)?;
         if payload.len() > packet::LARGEST_PAYLOAD {
-            return Err(SinkError::refused(format!("a message of {} bytes is too large", payload.len())));
+            return Err(SinkError::refused(format!(
+                "a message of {} bytes is too large",
+                payload.len()
+            )));
         }
         let result = self.publish(message.seq, &payload);
         self.note(result).map_err(SinkError::passing)
@@ -287,13 +296,8 @@ impl Sink for MqttSink {
         let Some(mut client) = self.client.take() else { return };
         client.set_patience(FAREWELL);
         let id = self.next_id();
-        let offline = Publish {
-            topic: &self.status_topic,
-            payload: OFFLINE,
-            id,
-            retain: true,
-            again: false,
-        };
+        let offline =
+            Publish { topic: &self.status_topic, payload: OFFLINE, id, retain: true, again: false };
         // Where this fails, the will says the same.
         let _ = client.publish(&offline).and_then(|()| client.farewell());
     }

@@ -94,8 +94,11 @@ impl Outbox {
         let name = sink.name().to_string();
         let queue = Queue::new(settings, sink.wants(), pause::seed(&name));
         let state = State { queue, trouble: None, closing: false, closed: false };
-        let shared =
-            Arc::new(Shared { state: Mutex::new(state), wake: Condvar::new(), done: Condvar::new() });
+        let shared = Arc::new(Shared {
+            state: Mutex::new(state),
+            wake: Condvar::new(),
+            done: Condvar::new(),
+        });
         let worker = Worker { sink, shared: shared.clone(), clock, log: Log::new(&name) };
         thread::Builder::new().name(format!("sink-{name}")).spawn(move || worker.run())?;
         Ok(Outbox { name, shared })
@@ -266,7 +269,9 @@ impl Log {
         let quiet = self.dropped_said_ms.is_none_or(|ms| now_ms.saturating_sub(ms) >= 60_000);
         if counts.dropped > self.dropped && quiet {
             let more = counts.dropped - self.dropped;
-            log::warn!("{name}: the queue is full: {more} items dropped, the least important first");
+            log::warn!(
+                "{name}: the queue is full: {more} items dropped, the least important first"
+            );
             (self.dropped, self.dropped_said_ms) = (counts.dropped, Some(now_ms));
         }
     }

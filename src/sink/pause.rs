@@ -53,7 +53,10 @@ mod tests {
             for round in 0..2 {
                 for span in [1000, 2000, 4000, 8000, 16_000, 32_000, 60_000, 60_000] {
                     let ms = pause.next_ms();
-                    assert!((span / 2..=span).contains(&ms), "seed {seed}, {round}: {ms} of {span}");
+                    assert!(
+                        (span / 2..=span).contains(&ms),
+                        "seed {seed}, {round}: {ms} of {span}"
+                    );
                 }
                 pause.reset();
             }

@@ -4,9 +4,6 @@
 //! message itself is at fault only if the server says so (400, 413, 415, 422); after anything else it is sent again.
 //! No redirect is followed and no proxy of the environment used: data goes where the configuration says, or nowhere.
 
-#[cfg(test)]
-mod tests;
-
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -20,8 +17,11 @@ use super::{Item, Sink, SinkError, Wants, secret};
 use crate::event::{Message, Phase};
 use crate::tls;
 
-/// Header lines of an answer may take so many bytes.
+/// The head of an answer may take so many bytes.
 const LONGEST_HEAD: usize = 16 << 10;
+
+/// More than the longest head, for a full buffer reads like the end of a connection.
+const BUFFER: usize = 2 * LONGEST_HEAD;
 
 /// Where messages are posted to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -93,7 +93,8 @@ impl FromStr for WebUrl {
         if !matches!(uri.scheme_str(), Some("http" | "https")) {
             return wrong("must begin with http:// or https://");
         }
-        let Some(authority) = uri.authority().filter(|authority| !authority.host().is_empty()) else {
+        let Some(authority) = uri.authority().filter(|authority| !authority.host().is_empty())
+        else {
             return wrong("names no host");
         };
         if authority.as_str().contains('@') {
@@ -206,8 +207,8 @@ fn agent(settings: &WebhookSettings) -> Result<ureq::Agent, SinkError> {
         .http_status_as_error(false)
         .proxy(None)
         .max_response_header_size(LONGEST_HEAD)
-        .input_buffer_size(LONGEST_HEAD)
-        .output_buffer_size(LONGEST_HEAD)
+        .input_buffer_size(BUFFER)
+        .output_buffer_size(BUFFER)
         .max_idle_connections(0)
         .user_agent(concat!("oddsight/", env!("CARGO_PKG_VERSION")));
     if settings.url.is_tls() {

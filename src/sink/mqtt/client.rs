@@ -20,8 +20,14 @@ pub(super) struct Client {
 
 impl Client {
     /// Sends CONNECT and waits until the broker accepts it.
-    pub fn open(mut wire: Wire, hello: &Connect, patience: Duration, until: Instant) -> Result<Client, MqttError> {
-        let bytes = packet::connect(hello).map_err(|e| MqttError::new(MqttErrorKind::Settings, e))?;
+    pub fn open(
+        mut wire: Wire,
+        hello: &Connect,
+        patience: Duration,
+        until: Instant,
+    ) -> Result<Client, MqttError> {
+        let bytes =
+            packet::connect(hello).map_err(|e| MqttError::new(MqttErrorKind::Settings, e))?;
         wire.write(&bytes, until)?;
         let heard = Instant::now();
         let mut client = Client { wire, inbox: Inbox::new(), patience, accepted: None, heard };
@@ -36,7 +42,8 @@ impl Client {
 
     /// Sends a message and waits until the broker has it.
     pub fn publish(&mut self, message: &Publish) -> Result<(), MqttError> {
-        let bytes = packet::publish(message).map_err(|e| MqttError::new(MqttErrorKind::Settings, e))?;
+        let bytes =
+            packet::publish(message).map_err(|e| MqttError::new(MqttErrorKind::Settings, e))?;
         let until = Instant::now() + self.patience;
         self.wire.write(&bytes, until)?;
         match self.answer("PUBACK", until)? {
@@ -61,7 +68,8 @@ impl Client {
             Ok(None) => Ok(()),
             Ok(Some(count)) => {
                 self.inbox.filled(count);
-                let packet = self.inbox.take().map_err(|e| MqttError::new(MqttErrorKind::Protocol, e))?;
+                let packet =
+                    self.inbox.take().map_err(|e| MqttError::new(MqttErrorKind::Protocol, e))?;
                 // Part of a packet is as unasked for as a whole one; what it is shows in the next check.
                 packet.map_or(Ok(()), |packet| Err(unasked(packet)))
             }
@@ -86,7 +94,8 @@ impl Client {
 
     fn answer(&mut self, what: &str, until: Instant) -> Result<Packet, MqttError> {
         loop {
-            let packet = self.inbox.take().map_err(|e| MqttError::new(MqttErrorKind::Protocol, e))?;
+            let packet =
+                self.inbox.take().map_err(|e| MqttError::new(MqttErrorKind::Protocol, e))?;
             if let Some(packet) = packet {
                 self.heard = Instant::now();
                 return Ok(packet);
@@ -125,7 +134,9 @@ fn refused(refusal: Refusal) -> MqttError {
 fn unasked(packet: Packet) -> MqttError {
     let why = match packet {
         Packet::ConnAck(_) => "the broker sent a second CONNACK".into(),
-        Packet::PubAck(id) => format!("the broker acknowledged packet {id}, which was not the one sent"),
+        Packet::PubAck(id) => {
+            format!("the broker acknowledged packet {id}, which was not the one sent")
+        }
         Packet::PingResp => "the broker answered a ping that was not sent".into(),
     };
     MqttError::new(MqttErrorKind::Protocol, why)

@@ -4,6 +4,9 @@
 //! reader needs no allocation and can tell from two bytes whether a stream is what it waits for. Numbers in brackets
 //! are those of the OASIS standard of 29 October 2014.
 
+#[cfg(test)]
+mod tests;
+
 use std::fmt;
 
 /// Larger payloads are refused: brokers of the cloud take 128 KiB, and no message of ours comes near.
@@ -180,7 +183,9 @@ pub fn decode(bytes: &[u8]) -> Result<Option<(Packet, usize)>, PacketError> {
 fn conn_ack(flags: u8, code: u8) -> Result<Result<(), Refusal>, PacketError> {
     // "Session present" after a clean session is a fault of the broker [3.2.2-2].
     if flags != 0 {
-        return wrong(format!("a CONNACK with flags 0x{flags:02x}, where a clean session has none"));
+        return wrong(format!(
+            "a CONNACK with flags 0x{flags:02x}, where a clean session has none"
+        ));
     }
     Ok(match code {
         0 => Ok(()),
@@ -189,7 +194,9 @@ fn conn_ack(flags: u8, code: u8) -> Result<Result<(), Refusal>, PacketError> {
         3 => Err(Refusal::Unavailable),
         4 => Err(Refusal::Password),
         5 => Err(Refusal::NotAuthorised),
-        other => return wrong(format!("a CONNACK with return code {other}, which MQTT 3.1.1 lacks")),
+        other => {
+            return wrong(format!("a CONNACK with return code {other}, which MQTT 3.1.1 lacks"));
+        }
     })
 }
 
@@ -200,10 +207,14 @@ fn unexpected(first: u8, bytes: &[u8]) -> String {
     }
     match first {
         0x15 | 0x16 => "the answer is TLS: use mqtts:// in mqtt.url".into(),
-        0x30..=0x3f => "the broker sent a message although nothing was subscribed to: switch off automatic \
+        0x30..=0x3f => {
+            "the broker sent a message although nothing was subscribed to: switch off automatic \
                         subscriptions for this client"
-            .into(),
-        other => format!("a packet that begins with 0x{other:02x}, which no broker sends to a publisher"),
+                .into()
+        }
+        other => {
+            format!("a packet that begins with 0x{other:02x}, which no broker sends to a publisher")
+        }
     }
 }
 

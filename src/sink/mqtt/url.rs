@@ -44,7 +44,9 @@ impl FromStr for BrokerUrl {
         };
         let rest = rest.strip_suffix('/').unwrap_or(rest);
         if rest.contains('@') {
-            return wrong("user and password have keys of their own: mqtt.user and mqtt.password_file");
+            return wrong(
+                "user and password have keys of their own: mqtt.user and mqtt.password_file",
+            );
         }
         let (host, port) = match rest.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
             Some((host, port)) if host.parse::<std::net::Ipv6Addr>().is_ok() => (host, port),
@@ -53,7 +55,9 @@ impl FromStr for BrokerUrl {
         };
         let plain = |c: char| c.is_ascii_alphanumeric() || "-._:%".contains(c);
         if host.is_empty() || host.len() > 253 || !host.chars().all(plain) {
-            return wrong("between :// and the port stands the broker's name or address, and no path");
+            return wrong(
+                "between :// and the port stands the broker's name or address, an IPv6 address in brackets, and no path",
+            );
         }
         let port = match port.strip_prefix(':') {
             None if port.is_empty() => Ok(if tls { 8883 } else { 1883 }),
@@ -91,7 +95,10 @@ mod tests {
             ("mqtts://[::1]:9", "::1", 9, "mqtts://[::1]:9"),
         ] {
             let url: BrokerUrl = text.parse().unwrap();
-            assert_eq!((url.host(), url.port(), url.is_tls()), (host, port, text.contains("mqtts")));
+            assert_eq!(
+                (url.host(), url.port(), url.is_tls()),
+                (host, port, text.contains("mqtts"))
+            );
             assert_eq!(url.to_string(), whole);
             assert_eq!(whole.parse::<BrokerUrl>().unwrap(), url);
         }
@@ -110,7 +117,7 @@ mod tests {
             ("mqtt://[::1]1883", "and a port"),
             ("mqtt://[::1", "between"),
             ("mqtt://[broker]", "IPv6"),
-            ("mqtt://::1", "and a port"),
+            ("mqtt://::1", "in brackets"),
         ] {
             let error = text.parse::<BrokerUrl>().unwrap_err();
             assert_eq!(error.kind(), MqttErrorKind::Settings);

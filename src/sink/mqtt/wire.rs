@@ -93,13 +93,19 @@ impl Wire {
         let name = ServerName::try_from(url.host().to_string()).map_err(|_| {
             MqttError::new(MqttErrorKind::Settings, format!("{url}: the host is no name for TLS"))
         })?;
-        let session = ClientConnection::new(config, name)
-            .map_err(|e| MqttError::new(MqttErrorKind::Tls, tls::explain(&e, ca_file.as_deref())))?;
+        let session = ClientConnection::new(config, name).map_err(|e| {
+            MqttError::new(MqttErrorKind::Tls, tls::explain(&e, ca_file.as_deref()))
+        })?;
         let mut stream = Box::new(StreamOwned::new(session, socket));
         let shaken = stream.conn.complete_io(&mut stream.sock);
         let wire = Wire { stream: Stream::Tls(stream), ca_file };
-        shaken.map_err(|e| wire.explain(e, "during the TLS handshake"))?;
-        Ok(wire)
+        match shaken.map_err(|e| wire.explain(e, "during the TLS handshake")) {
+            Ok(_) => Ok(wire),
+            Err(e) if e.kind() == MqttErrorKind::Closed => {
+                Err(MqttError::new(MqttErrorKind::Closed, format!("{e}: does its port speak TLS?")))
+            }
+            Err(e) => Err(e),
+        }
     }
 
     /// Sends all of the bytes.
@@ -139,16 +145,25 @@ impl Wire {
 
     fn explain(&self, error: io::Error, when: &str) -> MqttError {
         if let Some(cause) = tls::cause(&error) {
-            return MqttError::new(MqttErrorKind::Tls, tls::explain(cause, self.ca_file.as_deref()));
+            return MqttError::new(
+                MqttErrorKind::Tls,
+                tls::explain(cause, self.ca_file.as_deref()),
+            );
         }
         match error.kind() {
             ErrorKind::TimedOut => {
                 MqttError::new(MqttErrorKind::Late, format!("no answer in time {when}"))
             }
             ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => {
-                MqttError::new(MqttErrorKind::Closed, format!("the broker closed the connection {when}"))
+                MqttError::new(
+                    MqttErrorKind::Closed,
+                    format!("the broker closed the connection {when}"),
+                )
             }
-            _ => MqttError::new(MqttErrorKind::Unreachable, format!("connection lost {when}: {error}")),
+            _ => MqttError::new(
+                MqttErrorKind::Unreachable,
+                format!("connection lost {when}: {error}"),
+            ),
         }
     }
 }

@@ -85,7 +85,9 @@ impl Queue {
             Item::Shot { .. } => false,
         };
         let after = self.items.iter().skip(start + 1);
-        (first.phase == Phase::Start).then(|| after.clone().position(is_end))?.map(|i| start + 1 + i)
+        (first.phase == Phase::Start)
+            .then(|| after.clone().position(is_end))?
+            .map(|i| start + 1 + i)
     }
 
     /// The item to deliver now, if there is one and its time has come; [`Queue::settle`] must follow.
@@ -156,6 +158,12 @@ impl Queue {
     /// What became of the items so far.
     pub fn counts(&self) -> OutboxCounts {
         OutboxCounts { queued: self.items.len() as u64, ..self.counts }
+    }
+
+    /// What waits, oldest first.
+    #[cfg(test)]
+    pub(super) fn items(&self) -> &VecDeque<Item> {
+        &self.items
     }
 
     /// Why the last try failed, until one succeeds.
