@@ -46,24 +46,21 @@ impl HookSettings {
         }
     }
 
-    /// Checks what can be checked without running it.
-    ///
-    /// # Errors
-    ///
-    /// About the first key that can never work.
-    pub fn check(&self) -> Result<(), HookError> {
-        let why = if self.command.first().is_none_or(String::is_empty) {
-            "command: must name a program, as in [\"/usr/bin/logger\", \"-t\", \"oddsight\"]"
-        } else if self.command.iter().any(|word| word.contains('\0')) {
-            "command: must not hold a zero byte"
-        } else if self.phases.is_empty() {
-            "phases: it must run for at least one of start, update and end"
-        } else if !(100..=600_000).contains(&self.timeout_ms) {
-            "timeout_ms: must be from 100 to 600000"
-        } else {
-            return Ok(());
-        };
-        Err(HookError(format!("hook.{why}")))
+    /// What can never work, found without running it: keys, and what they must be.
+    pub fn problems(&self) -> Vec<(&'static str, &'static str)> {
+        let mut problems = Vec::new();
+        let mut must = |holds: bool, key, why| (!holds).then(|| problems.push((key, why)));
+        must(
+            self.command.first().is_some_and(|program| !program.is_empty()),
+            "command",
+            "must name a program, as in [\"/usr/bin/logger\", \"-t\", \"oddsight\"]",
+        );
+        let text = !self.command.iter().any(|word| word.contains('\0'));
+        must(text, "command", "must not hold a zero byte");
+        must(!self.phases.is_empty(), "phases", "must name at least one of start, update and end");
+        let patient = (100..=600_000).contains(&self.timeout_ms);
+        must(patient, "timeout_ms", "must be from 100 to 600000");
+        problems
     }
 }
 
@@ -114,9 +111,11 @@ impl HookSink {
     ///
     /// # Errors
     ///
-    /// Those of [`HookSettings::check`].
+    /// About the first of [`HookSettings::problems`].
     pub fn new(name: &str, settings: HookSettings) -> Result<HookSink, HookError> {
-        settings.check()?;
+        if let Some((key, why)) = settings.problems().first() {
+            return Err(HookError(format!("hook.{key}: {why}")));
+        }
         Ok(HookSink { settings, name: name.to_string(), undead: Vec::new() })
     }
 

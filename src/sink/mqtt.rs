@@ -72,41 +72,34 @@ impl MqttSettings {
         }
     }
 
-    /// Checks what can be checked without a broker.
-    ///
-    /// # Errors
-    ///
-    /// Of kind [`MqttErrorKind::Settings`], about the first key that can never work.
-    pub fn check(&self) -> Result<(), MqttError> {
-        let bad_topic = |text: &str| {
-            text.is_empty()
-                || text.len() > 1000
-                || text.starts_with('$')
-                || text.starts_with('/')
-                || text.ends_with('/')
-                || text.contains(['+', '#'])
-                || text.contains(char::is_control)
+    /// What can never work, found without a broker: keys, and what they must be.
+    pub fn problems(&self) -> Vec<(&'static str, &'static str)> {
+        let is_text =
+            |text: &str| (1..=1000).contains(&text.len()) && !text.contains(char::is_control);
+        let is_topic = |text: &str| {
+            is_text(text)
+                && !text.starts_with(['$', '/'])
+                && !text.ends_with('/')
+                && !text.contains(['+', '#'])
         };
-        let bad_text =
-            |text: &str| text.is_empty() || text.len() > 1000 || text.contains(char::is_control);
-        let why = if bad_topic(&self.prefix) {
-            "prefix: must be levels of a topic, as in oddsight/door: neither + nor # nor a leading $ or /"
-        } else if self.client_id.as_deref().is_some_and(bad_text) {
-            "client_id: must be 1 to 1000 bytes of plain text"
-        } else if self.user.as_deref().is_some_and(bad_text) {
-            "user: must be 1 to 1000 bytes of plain text"
-        } else if self.password_file.is_some() && self.user.is_none() {
-            "password_file: a password needs a user, too"
-        } else if self.ca_file.is_some() && !self.url.is_tls() {
-            "ca_file: is of use with TLS only: let the url begin with mqtts://"
-        } else if self.keep_alive_s < 5 {
-            "keep_alive_s: must be at least 5"
-        } else if !(100..=120_000).contains(&self.timeout_ms) {
-            "timeout_ms: must be from 100 to 120000"
-        } else {
-            return Ok(());
-        };
-        Err(MqttError::new(MqttErrorKind::Settings, format!("mqtt.{why}")))
+        let is_name = |name: &Option<String>| name.as_deref().is_none_or(is_text);
+        let mut problems = Vec::new();
+        let mut must = |holds: bool, key, why| (!holds).then(|| problems.push((key, why)));
+        must(
+            is_topic(&self.prefix),
+            "prefix",
+            "must be levels of a topic, as in oddsight/door: neither + nor # nor a leading $ or /",
+        );
+        must(is_name(&self.client_id), "client_id", "must be 1 to 1000 bytes of plain text");
+        must(is_name(&self.user), "user", "must be 1 to 1000 bytes of plain text");
+        let known = self.user.is_some() || self.password_file.is_none();
+        must(known, "password_file", "a password needs a user: set user, too");
+        let secret = self.url.is_tls() || self.ca_file.is_none();
+        must(secret, "ca_file", "is of use with TLS only: let url begin with mqtts://");
+        must(self.keep_alive_s >= 5, "keep_alive_s", "must be at least 5");
+        let patient = (100..=120_000).contains(&self.timeout_ms);
+        must(patient, "timeout_ms", "must be from 100 to 120000");
+        problems
     }
 }
 
@@ -142,9 +135,11 @@ impl MqttSink {
     ///
     /// # Errors
     ///
-    /// Those of [`MqttSettings::check`].
+    /// Of kind [`MqttErrorKind::Settings`], about the first of [`MqttSettings::problems`].
     pub fn new(settings: MqttSettings) -> Result<MqttSink, MqttError> {
-        settings.check()?;
+        if let Some((key, why)) = settings.problems().first() {
+            return Err(MqttError::new(MqttErrorKind::Settings, format!("mqtt.{key}: {why}")));
+        }
         let outbox = settings.outbox;
         Ok(MqttSink {
             client_id: settings.client_id.clone().unwrap_or_else(|| client_id(&settings.prefix)),

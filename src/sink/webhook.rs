@@ -51,22 +51,16 @@ impl WebhookSettings {
         }
     }
 
-    /// Checks what can be checked without a server.
-    ///
-    /// # Errors
-    ///
-    /// About the first key that can never work.
-    pub fn check(&self) -> Result<(), WebhookError> {
-        let why = if self.phases.is_empty() {
-            "phases: at least one of start, update and end must be posted"
-        } else if self.ca_file.is_some() && !self.url.is_tls() {
-            "ca_file: is of use with TLS only: let the url begin with https://"
-        } else if !(100..=120_000).contains(&self.timeout_ms) {
-            "timeout_ms: must be from 100 to 120000"
-        } else {
-            return Ok(());
-        };
-        Err(WebhookError(format!("webhook.{why}")))
+    /// What can never work, found without a server: keys, and what they must be.
+    pub fn problems(&self) -> Vec<(&'static str, &'static str)> {
+        let mut problems = Vec::new();
+        let mut must = |holds: bool, key, why| (!holds).then(|| problems.push((key, why)));
+        must(!self.phases.is_empty(), "phases", "must name at least one of start, update and end");
+        let secret = self.url.is_tls() || self.ca_file.is_none();
+        must(secret, "ca_file", "is of use with TLS only: let url begin with https://");
+        let patient = (100..=120_000).contains(&self.timeout_ms);
+        must(patient, "timeout_ms", "must be from 100 to 120000");
+        problems
     }
 }
 
@@ -138,9 +132,11 @@ impl WebhookSink {
     ///
     /// # Errors
     ///
-    /// Those of [`WebhookSettings::check`].
+    /// About the first of [`WebhookSettings::problems`].
     pub fn new(name: &str, settings: WebhookSettings) -> Result<WebhookSink, WebhookError> {
-        settings.check()?;
+        if let Some((key, why)) = settings.problems().first() {
+            return Err(WebhookError(format!("webhook.{key}: {why}")));
+        }
         Ok(WebhookSink { settings, name: name.to_string(), agent: None })
     }
 

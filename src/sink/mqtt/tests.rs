@@ -296,7 +296,7 @@ fn ticks_connect_at_a_growing_distance() {
 #[test]
 fn settings_that_can_never_work_name_their_key() {
     let good = || MqttSettings::new("mqtts://broker".parse().unwrap(), "door");
-    good().check().unwrap();
+    assert_eq!(good().problems(), []);
     let some = |text: &str| Some(text.to_string());
     for (settings, key) in [
         (MqttSettings { prefix: "a/+".into(), ..good() }, "mqtt.prefix"),
@@ -313,10 +313,12 @@ fn settings_that_can_never_work_name_their_key() {
             "mqtt.ca_file",
         ),
     ] {
-        let error = settings.check().unwrap_err();
+        let error = MqttSink::new(settings).err().expect(key);
         assert_eq!(error.kind(), MqttErrorKind::Settings);
         assert!(error.to_string().starts_with(key), "{error}");
     }
+    let all = MqttSettings { prefix: "#".into(), keep_alive_s: 0, timeout_ms: 0, ..good() };
+    assert_eq!(all.problems().len(), 3);
 }
 
 #[test]
@@ -328,5 +330,5 @@ fn names_are_ones_that_any_broker_takes() {
     assert!(one.bytes().all(|byte| byte.is_ascii_alphanumeric()));
     let odd = MqttSettings::new("mqtt://broker".parse().unwrap(), "hall/2+#");
     assert_eq!(odd.prefix, "oddsight/hall-2--");
-    odd.check().unwrap();
+    assert_eq!(odd.problems(), []);
 }
