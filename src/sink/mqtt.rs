@@ -124,6 +124,8 @@ pub struct MqttSink {
     /// The message that was sent and not acknowledged: which one, and the packet number it had.
     unanswered: Option<(u64, u16)>,
     trouble: Option<String>,
+    /// Starts anew once a connection has been of use. That it was made is not enough: one that another client of the
+    /// same name ends at once is made again ever more rarely.
     pause: Pause,
     /// When the next connection is made unless a message asks for it earlier; `None` after a failure that no tick has
     /// seen yet.
@@ -222,10 +224,7 @@ impl MqttSink {
     /// Keeps in mind how a use of the connection went.
     fn note<T>(&mut self, result: Result<T, MqttError>) -> Result<T, MqttError> {
         match &result {
-            Ok(_) => {
-                self.trouble = None;
-                self.pause.reset();
-            }
+            Ok(_) => self.trouble = None,
             Err(e) => {
                 self.client = None;
                 self.trouble = Some(e.to_string());
@@ -238,9 +237,13 @@ impl MqttSink {
     /// Keeps a connection, or makes one when its time has come.
     fn keep(&mut self, now: Stamp) -> Result<(), MqttError> {
         if let Some(client) = &mut self.client {
-            let half = Duration::from_secs(self.settings.keep_alive_s.into()) / 2;
             client.check()?;
-            return if client.silence() >= half { client.ping() } else { Ok(()) };
+            let half = Duration::from_secs(self.settings.keep_alive_s.into()) / 2;
+            if client.silence() >= half {
+                client.ping()?;
+                self.pause.reset();
+            }
+            return Ok(());
         }
         if self.connect_at_ms.is_some_and(|at_ms| now.mono_ms >= at_ms) {
             self.client = Some(self.connect()?);
@@ -268,7 +271,9 @@ impl Sink for MqttSink {
             )));
         }
         let result = self.publish(message.seq, &payload);
-        self.note(result).map_err(SinkError::passing)
+        self.note(result).map_err(SinkError::passing)?;
+        self.pause.reset();
+        Ok(())
     }
 
     fn tick(&mut self, now: Stamp) -> Duration {

@@ -127,14 +127,20 @@ impl Outbox {
         state.queue.trouble().map(str::to_string).or_else(|| state.trouble.clone())
     }
 
-    /// Delivers what is left, without pauses and up to the first failure, closes the sink, and says whether nothing was
-    /// left. Returns after `within` at the latest: a sink that still hangs then is left to the end of the process.
-    pub fn close(self, within: Duration) -> bool {
-        let until = Instant::now() + within;
+    /// Begins what [`Outbox::close`] waits for, so that several outboxes can end side by side.
+    pub fn end(&self) {
         let mut state = self.shared.lock();
         state.closing = true;
         state.queue.hurry();
         self.shared.wake.notify_all();
+    }
+
+    /// Delivers what is left, without pauses and up to the first failure, closes the sink, and says whether nothing was
+    /// left. Returns after `within` at the latest: a sink that still hangs then is left to the end of the process.
+    pub fn close(self, within: Duration) -> bool {
+        let until = Instant::now() + within;
+        self.end();
+        let mut state = self.shared.lock();
         while !state.closed {
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
@@ -150,10 +156,7 @@ impl Outbox {
 /// Without [`Outbox::close`] the thread is told to end, and nobody waits for it.
 impl Drop for Outbox {
     fn drop(&mut self) {
-        let mut state = self.shared.lock();
-        state.closing = true;
-        state.queue.hurry();
-        self.shared.wake.notify_all();
+        self.end();
     }
 }
 
@@ -178,6 +181,8 @@ impl Worker {
                 }
                 Turn::Item(item) => {
                     let result = self.sink.deliver(&item);
+                    // An item may have started what a tick must end.
+                    tick_due_ms = 0;
                     let failed = result.as_ref().is_err_and(SinkError::is_passing);
                     if let Err(e) = &result
                         && !failed
@@ -223,6 +228,9 @@ impl Worker {
         let own = self.sink.trouble().map(str::to_string);
         let mut state = self.shared.lock();
         let trouble = state.queue.trouble().map(str::to_string).or_else(|| own.clone());
+        if state.trouble.is_some() && own.is_none() {
+            state.queue.recovered();
+        }
         state.trouble = own;
         let counts = state.queue.counts();
         drop(state);

@@ -5,7 +5,7 @@
 //! are those of the OASIS standard of 29 October 2014.
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 use std::fmt;
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
 use super::*;
+use crate::random::Random;
 use crate::sink::messages::message;
 
 const CONNACK: &[u8] = b"\x20\x02\0\0";
@@ -162,6 +163,24 @@ fn brokers_that_say_something_else() {
         assert!(told.contains(why), "{bytes:?}: {told}");
         stub.thread.join().unwrap();
     }
+}
+
+#[test]
+fn hostile_brokers_are_left_at_once() {
+    const BROKERS: usize = 300;
+    let stub = Stub::new(BROKERS, |number, mut stream| {
+        packet(&mut stream);
+        let mut random = Random::new(number as u64);
+        // The client may have heard enough before all is said.
+        let _ = stream.write_all(if number % 2 == 0 { CONNACK } else { b"" });
+        let _ = stream.write_all(&packet::tests::hostile(&mut random));
+    });
+    let mut sink = sink(&stub.url);
+    for number in 0..BROKERS {
+        let error = sink.deliver(&start(number as u64)).unwrap_err();
+        assert!(error.is_passing() && error.to_string().len() < 300, "{number}: {error}");
+    }
+    stub.thread.join().unwrap();
 }
 
 #[test]

@@ -140,6 +140,11 @@ impl Queue {
         self.trouble = None;
     }
 
+    /// The sink says that its trouble is over: the next try need not wait.
+    pub fn recovered(&mut self) {
+        self.not_before_ms = 0;
+    }
+
     /// From now on items are taken without pauses and limits: there is no later.
     pub fn hurry(&mut self) {
         self.closing = true;
@@ -147,10 +152,16 @@ impl Queue {
 
     /// Does all that is due, and says how long until something is: the outbox for a simulation.
     pub fn pump(&mut self, sink: &mut dyn Sink, now: Stamp) -> Duration {
-        let tick = sink.tick(now);
+        let in_trouble = sink.trouble().is_some();
+        let mut tick = sink.tick(now);
+        if in_trouble && sink.trouble().is_none() {
+            self.recovered();
+        }
         while let Some(item) = self.take(now) {
             let result = sink.deliver(&item);
             self.settle(result, now);
+            // An item may have started what a tick must end.
+            tick = sink.tick(now);
         }
         self.wait(now).map_or(tick, |wait| wait.min(tick))
     }

@@ -204,6 +204,115 @@ fn a_minute_has_so_many_tries_and_no_more() {
     assert_eq!(sink.took.len(), 7);
 }
 
+/// A broker that is away until a tick finds it again.
+struct Away(u32);
+
+impl Sink for Away {
+    fn name(&self) -> &str {
+        "away"
+    }
+
+    fn deliver(&mut self, _: &Item) -> Result<(), SinkError> {
+        if self.0 > 0 { Err(SinkError::passing("away")) } else { Ok(()) }
+    }
+
+    fn tick(&mut self, _: Stamp) -> Duration {
+        self.0 = self.0.saturating_sub(1);
+        Duration::from_secs(1)
+    }
+
+    fn trouble(&self) -> Option<&str> {
+        (self.0 > 0).then_some("away")
+    }
+}
+
+#[test]
+fn a_sink_that_recovers_is_not_kept_waiting() {
+    let slow = OutboxSettings { retry_ms: 3_600_000, retry_most_ms: 3_600_000, ..settings(10, 0) };
+    let mut queue = Queue::new(slow, Wants::ALL, 7);
+    queue.offer(item(1, "start", 0));
+    // One tick before the try that fails, one after it, and one in each later call.
+    let mut sink = Away(5);
+    for second in 0..3 {
+        queue.pump(&mut sink, at(second * 1000));
+        assert_eq!(
+            queue.counts(),
+            OutboxCounts { queued: 1, retried: 1, ..OutboxCounts::default() }
+        );
+    }
+    queue.pump(&mut sink, at(3000));
+    assert_eq!(queue.counts().delivered, 1);
+    // The same on a thread.
+    let outbox = Outbox::start(Box::new(Away(2)), slow, Arc::new(System)).unwrap();
+    outbox.offer(item(1, "start", 0));
+    while outbox.counts().delivered == 0 {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    assert!(outbox.close(LONG));
+}
+
+/// A lamp that is on for half a second after each item.
+struct Lamp {
+    off_at_ms: Option<u64>,
+    now_ms: u64,
+    said: Option<mpsc::Sender<&'static str>>,
+}
+
+impl Lamp {
+    fn new(said: Option<mpsc::Sender<&'static str>>) -> Lamp {
+        Lamp { off_at_ms: None, now_ms: 0, said }
+    }
+
+    fn say(&self, what: &'static str) {
+        if let Some(said) = &self.said {
+            let _ = said.send(what);
+        }
+    }
+}
+
+impl Sink for Lamp {
+    fn name(&self) -> &str {
+        "lamp"
+    }
+
+    fn deliver(&mut self, _: &Item) -> Result<(), SinkError> {
+        self.off_at_ms = Some(self.now_ms + 500);
+        self.say("on");
+        Ok(())
+    }
+
+    fn tick(&mut self, now: Stamp) -> Duration {
+        self.now_ms = now.mono_ms;
+        match self.off_at_ms {
+            Some(ms) if now.mono_ms < ms => return Duration::from_millis(ms - now.mono_ms),
+            Some(_) => {
+                self.off_at_ms = None;
+                self.say("off");
+            }
+            None => {}
+        }
+        Duration::from_secs(3600)
+    }
+}
+
+#[test]
+fn what_an_item_starts_a_tick_ends_in_time() {
+    let mut queue = queue(10, 0);
+    let mut lamp = Lamp::new(None);
+    assert_eq!(queue.pump(&mut lamp, at(1000)), Duration::from_secs(3600));
+    queue.offer(item(1, "start", 0));
+    assert_eq!(queue.pump(&mut lamp, at(2000)), Duration::from_millis(500));
+    assert_eq!(queue.pump(&mut lamp, at(2500)), Duration::from_secs(3600));
+    // The same on a thread, whose first tick said "in an hour".
+    let (said, words) = mpsc::channel();
+    let lamp = Box::new(Lamp::new(Some(said)));
+    let outbox = Outbox::start(lamp, settings(10, 0), Arc::new(System)).unwrap();
+    std::thread::sleep(Duration::from_millis(20));
+    outbox.offer(item(1, "start", 0));
+    assert_eq!(words.recv_timeout(LONG).unwrap(), "on");
+    assert_eq!(words.recv_timeout(LONG).unwrap(), "off");
+}
+
 /// What a test does to a queue.
 #[derive(Clone, Debug)]
 enum Step {

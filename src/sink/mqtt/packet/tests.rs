@@ -14,11 +14,11 @@ fn hello() -> Connect<'static> {
 #[test]
 fn connect_is_what_the_standard_draws() {
     let mut expected =
-        b"\x10\x28\0\x04MQTT\x04\xee\0\x1e\0\x03cam\0\x08d/status\0\x07offline".to_vec();
+        b"\x10\x2a\0\x04MQTT\x04\xee\0\x1e\0\x03cam\0\x08d/status\0\x07offline".to_vec();
     expected.extend(b"\0\x02me\0\x02pw");
     assert_eq!(connect(&hello()).unwrap(), expected);
     let anonymous = connect(&Connect { user: None, ..hello() }).unwrap();
-    assert_eq!(anonymous, [b"\x10\x20", &expected[2..9], b"\x2e", &expected[10..34]].concat());
+    assert_eq!(anonymous, [b"\x10\x22", &expected[2..9], b"\x2e", &expected[10..36]].concat());
     let user_alone = connect(&Connect { password: None, ..hello() }).unwrap();
     assert_eq!(user_alone[9], 0xae);
     assert_eq!(user_alone.len(), expected.len() - 4);
@@ -90,7 +90,7 @@ fn what_no_broker_sends_is_refused_at_the_first_byte_that_shows_it() {
 }
 
 /// Bytes as a broken or hostile broker might send them: noise, or answers with flipped bits, cut and glued.
-fn hostile(random: &mut Random) -> Vec<u8> {
+pub(in crate::sink::mqtt) fn hostile(random: &mut Random) -> Vec<u8> {
     let mut bytes = Vec::new();
     for _ in 0..1 + random.below(6) {
         match random.below(8) {
