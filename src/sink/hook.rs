@@ -1,7 +1,7 @@
 //! Events to a command: it runs once for each message, with the message on its standard input.
 //!
 //! The command is a program and its arguments; no shell reads it. It gets the message as one line of JSON, and each of
-//! its fields as a variable `ODDSIGHT_…`. It runs in a process group of its own, which is killed when the time is up,
+//! its fields as a variable `ODDSIGHT_EVENT_…`. It runs in a process group of its own, which is killed when the time is up,
 //! and whatever is left of it when the command has ended: nothing that a hook starts outlives it by accident.
 
 use std::ffi::OsString;
@@ -87,6 +87,10 @@ const MOST_UNDEAD: usize = 4;
 
 /// How often a command that says nothing is looked after.
 const LOOK: Duration = Duration::from_millis(20);
+
+/// What the variables of an event begin with. Those that the configuration can be overridden by do not begin so: a hook
+/// may call this program.
+pub const PREFIX: &str = "ODDSIGHT_EVENT";
 
 /// What our service manager tells us is not for a hook.
 const PRIVATE: [&str; 6] = [
@@ -185,7 +189,7 @@ impl HookSink {
 
 fn is_private(name: &OsString) -> bool {
     let name = name.to_string_lossy();
-    name.starts_with("ODDSIGHT_") || PRIVATE.contains(&&*name)
+    name.starts_with(PREFIX) || PRIVATE.contains(&&*name)
 }
 
 /// A command on its way.
@@ -263,10 +267,10 @@ fn said(tail: &[u8]) -> String {
     if line.is_empty() { String::new() } else { format!(": {line}") }
 }
 
-/// Each field of the message that is a text, a number or a truth, as `ODDSIGHT_NAME`; one level of nesting becomes
-/// `ODDSIGHT_OUTER_NAME`. Besides, `ODDSIGHT_UTC` is the time as people write it.
+/// Each field of the message that is a text, a number or a truth, as `ODDSIGHT_EVENT_NAME`; one level of nesting becomes
+/// `ODDSIGHT_EVENT_OUTER_NAME`. `ODDSIGHT_EVENT` is the event's id and `ODDSIGHT_EVENT_UTC` the time as people write it.
 fn variables(json: &[u8], utc_ms: i64) -> serde_json::Result<Vec<(String, String)>> {
-    let mut variables = vec![("ODDSIGHT_UTC".to_string(), utc(utc_ms))];
+    let mut variables = vec![(format!("{PREFIX}_UTC"), utc(utc_ms))];
     // From the text, so that numbers read here as they do there.
     let fields: serde_json::Map<String, Value> = serde_json::from_slice(json)?;
     for (name, value) in &fields {
@@ -289,7 +293,11 @@ fn variable(name: &str, value: &Value) -> Option<(String, String)> {
         Value::Number(_) | Value::Bool(_) => value.to_string(),
         _ => return None,
     };
-    Some((format!("ODDSIGHT_{}", name.to_ascii_uppercase()), text))
+    let name = match name {
+        "event" => PREFIX.to_string(),
+        name => format!("{PREFIX}_{}", name.to_ascii_uppercase()),
+    };
+    Some((name, text))
 }
 
 impl Sink for HookSink {

@@ -82,7 +82,12 @@ fn welcome(stream: &mut TcpStream) {
 }
 
 fn sink(url: &BrokerUrl) -> MqttSink {
-    let settings = MqttSettings { timeout_ms: 300, ..MqttSettings::new(url.clone(), "door") };
+    MqttSink::new(MqttSettings::new(url.clone(), "door")).unwrap()
+}
+
+/// One that gives a broker a second to answer.
+fn impatient(url: &BrokerUrl) -> MqttSink {
+    let settings = MqttSettings { timeout_ms: 1000, ..MqttSettings::new(url.clone(), "door") };
     MqttSink::new(settings).unwrap()
 }
 
@@ -91,8 +96,7 @@ fn start(seq: u64) -> Item {
 }
 
 /// Why the message did not arrive; it must be one that is worth another try.
-fn trouble(url: &BrokerUrl) -> String {
-    let mut sink = sink(url);
+fn trouble(mut sink: MqttSink) -> String {
     let error = sink.deliver(&start(0)).unwrap_err();
     assert!(error.is_passing(), "{error}");
     assert_eq!(sink.trouble(), Some(&error.to_string()[..]));
@@ -105,7 +109,7 @@ fn a_broker_that_never_answers() {
         packet(&mut stream);
         let _ = stream.read(&mut [0; 64]);
     });
-    let why = trouble(&stub.url);
+    let why = trouble(impatient(&stub.url));
     assert!(why.contains("no CONNACK in time"), "{why}");
     stub.thread.join().unwrap();
 }
@@ -117,7 +121,7 @@ fn a_broker_that_never_acknowledges() {
         packet(&mut stream);
         let _ = stream.read(&mut [0; 64]);
     });
-    let why = trouble(&stub.url);
+    let why = trouble(impatient(&stub.url));
     assert!(why.contains("no PUBACK in time"), "{why}");
     stub.thread.join().unwrap();
 }
@@ -133,7 +137,7 @@ fn a_server_that_drips_tls_for_ever_is_left_in_time() {
         }
     });
     let url = stub.url.to_string().replace("mqtt://", "mqtts://").parse().unwrap();
-    let mut sink = sink(&url);
+    let mut sink = impatient(&url);
     let authority = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/authority.pem");
     sink.settings.ca_file = Some(authority.into());
     let why = sink.deliver(&start(0)).unwrap_err().to_string();
@@ -159,7 +163,7 @@ fn brokers_that_say_something_else() {
         (b"\x20\x02\0\x77", "return code 119"),
     ] {
         let stub = Stub::answering(bytes);
-        let told = trouble(&stub.url);
+        let told = trouble(sink(&stub.url));
         assert!(told.contains(why), "{bytes:?}: {told}");
         stub.thread.join().unwrap();
     }
@@ -192,19 +196,19 @@ fn brokers_that_close() {
             packet(&mut stream);
         }
     });
-    let why = trouble(&stub.url);
+    let why = trouble(sink(&stub.url));
     assert!(why.contains("does its port speak MQTT"), "{why}");
-    let why = trouble(&stub.url);
+    let why = trouble(sink(&stub.url));
     assert!(why.contains("same client id"), "{why}");
     let url = stub.url.clone();
     stub.thread.join().unwrap();
-    let why = trouble(&url);
+    let why = trouble(sink(&url));
     assert!(why.contains("mqtt://127.0.0.1:") && why.contains("refused"), "{why}");
 }
 
 #[test]
 fn names_and_files_that_are_not_there() {
-    let why = trouble(&"mqtt://oddsight.invalid".parse().unwrap());
+    let why = trouble(sink(&"mqtt://oddsight.invalid".parse().unwrap()));
     assert!(why.contains("oddsight.invalid") && why.contains("looked up"), "{why}");
     let mut sink = sink(&"mqtts://127.0.0.1:9".parse().unwrap());
     sink.settings.ca_file = Some("/nowhere/ca.pem".into());
