@@ -24,4 +24,5 @@ pub mod machine;
 pub mod model;
 pub mod random;
 pub mod sink;
+pub mod tls;
 pub mod verdict;

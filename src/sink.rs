@@ -1,18 +1,35 @@
 //! Where events go.
 
+#[cfg(target_os = "linux")]
+pub mod hook;
+pub mod mqtt;
+pub mod outbox;
+mod pause;
+mod secret;
+pub mod webhook;
+
+#[cfg(test)]
+#[path = "../tests/support/messages.rs"]
+mod messages;
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::camera::Frame;
 use crate::clock::Stamp;
-use crate::event::{EventId, Message};
+use crate::event::{EventId, Message, Phase};
 
 /// A receiver of events: the seam where a broker, a disk or a lamp is swapped. Each runs on a thread of its own behind
 /// a bounded queue, so it may take its time; but no call may block for ever.
 pub trait Sink: Send {
     /// Name in logs and metrics.
     fn name(&self) -> &str;
+
+    /// What it is to be given; the rest never reaches its queue.
+    fn wants(&self) -> Wants {
+        Wants::ALL
+    }
 
     /// Takes one item.
     ///
@@ -24,6 +41,11 @@ pub trait Sink: Send {
     /// Does what is due without an item (keep-alive, the end of a pulse), and says how long until something is due.
     fn tick(&mut self, _now: Stamp) -> Duration {
         Duration::from_secs(3600)
+    }
+
+    /// What keeps it from its work, known without an item: the broker is away.
+    fn trouble(&self) -> Option<&str> {
+        None
     }
 
     /// Leaves the world as it should be without us: safe level, last message, flushed files.
@@ -39,6 +61,43 @@ pub enum Item {
         event: EventId,
         shot: Arc<Shot>,
     },
+}
+
+/// Which items a sink is given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wants {
+    pub start: bool,
+    pub update: bool,
+    pub end: bool,
+    pub shots: bool,
+}
+
+impl Wants {
+    /// Everything.
+    pub const ALL: Wants = Wants { start: true, update: true, end: true, shots: true };
+
+    /// Messages of these phases, and no frames.
+    pub fn messages(phases: &[Phase]) -> Wants {
+        let has = |phase| phases.contains(&phase);
+        Wants {
+            start: has(Phase::Start),
+            update: has(Phase::Update),
+            end: has(Phase::End),
+            shots: false,
+        }
+    }
+
+    /// Whether the item is among them.
+    pub fn covers(self, item: &Item) -> bool {
+        match item {
+            Item::Shot { .. } => self.shots,
+            Item::Message(message) => match message.phase {
+                Phase::Start => self.start,
+                Phase::Update => self.update,
+                Phase::End => self.end,
+            },
+        }
+    }
 }
 
 /// A frame as it is kept.
