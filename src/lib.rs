@@ -10,11 +10,13 @@
 //! no second implementation of preprocessing, features or scores.
 
 pub mod backbone;
+pub mod base64;
 pub mod camera;
 pub mod clock;
 pub mod energy;
 pub mod event;
 pub mod fit;
+pub mod http;
 pub mod image;
 pub mod kernel;
 pub mod logger;

@@ -21,12 +21,12 @@ use crate::metrics::{FrameResult, Metrics};
 use crate::verdict::Verdict;
 
 pub use events::{Band, BandKind};
-pub use health::{Health, Level, Problem, State, length};
+pub use health::{HOT_C, Health, Level, Problem, State, length};
 pub use history::{Bucket, FULL_MS, Grain, Part, Point};
 pub use reel::Still;
 pub use report::{
     CameraStatus, DriftStatus, EventStatus, FaultStatus, FrameStatus, Identity, ModelCard, Place,
-    Said, ScoringStatus, SinkStatus, Status, StorageStatus,
+    Said, ScoringStatus, SinkStatus, Status, StorageStatus, class_name,
 };
 pub use source::without_passwords;
 
@@ -197,7 +197,14 @@ impl Board {
     /// Everything at `at`. Health fails when no frame was scored for longer than `stale`.
     pub fn status(&self, at: Stamp, stale: Duration) -> Status {
         let times = self.metrics.inference_times();
-        let now = self.now();
+        let mut guard = self.now();
+        let now = &mut *guard;
+        if let Some(last) = now.reel.last().cloned() {
+            now.reel.tell(&last);
+        }
+        if let Some(peak) = now.events.peak_of_running() {
+            now.reel.tell(peak);
+        }
         let (last_hour_frames, last_hour_unusual) = now.history.last_hour();
         Status {
             version: env!("CARGO_PKG_VERSION"),
@@ -205,7 +212,7 @@ impl Board {
             at,
             uptime_s: reel::seconds(self.started.mono_ms, at.mono_ms),
             identity: now.identity.clone(),
-            health: self.judge(&now, at, stale),
+            health: self.judge(now, at, stale),
             camera: CameraStatus {
                 fps: now.camera_rate.per_second(at.mono_ms),
                 fault: now.events.fault(at),
@@ -225,7 +232,7 @@ impl Board {
             },
             frame: now.reel.last().map(|still| still.status(at)),
             events: now.events.status(at, EVENTS),
-            strip: now.reel.strip().iter().rev().map(|still| still.status(at)).collect(),
+            strip: now.reel.strip().map(|still| still.status(at)).collect(),
             sinks: now.sinks.clone(),
             storage: now.storage.clone(),
             drift: now.drift.clone(),
@@ -277,7 +284,8 @@ impl Board {
 
     /// Events that touch the time since `since_ms`.
     pub fn bands(&self, since_ms: u64) -> Vec<Band> {
-        self.now().events.bands(since_ms)
+        let now = self.now();
+        now.events.bands(since_ms, &now.identity.regions)
     }
 
     /// The newest scored frame.

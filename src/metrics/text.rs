@@ -147,8 +147,8 @@ fn machine(page: &mut Page, metrics: &Metrics, status: &Status) {
         page.gauge("oddsight_temperature_celsius", "Of the hottest thermal zone.", celsius);
     }
     if let Some(bits) = status.machine.throttled {
-        let help = "Throttling bits of the Raspberry Pi firmware.";
-        page.gauge("oddsight_throttled_bits", help, bits);
+        let help = "Throttling flags of the Raspberry Pi firmware.";
+        page.gauge("oddsight_throttled", help, bits);
     }
     if let Some(bytes) = status.rss_bytes {
         page.gauge("oddsight_rss_bytes", "Memory that the program occupies.", bytes);

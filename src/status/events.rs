@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use serde::Serialize;
 
 use super::reel::{Still, seconds};
-use super::report::{EventStatus, FaultStatus, Place};
+use super::report::{EventStatus, FaultStatus, Place, class_name};
 use crate::clock::Stamp;
 use crate::event::{Cause, EventId, Message, Phase};
 
@@ -19,7 +19,7 @@ const WITH_FRAME: usize = 12;
 pub struct Band {
     pub event: EventId,
     pub kind: BandKind,
-    /// What was nearest, or which fault.
+    /// A class or a region, or which fault; empty if there is only one region and no classes.
     pub label: String,
     /// Monotonic milliseconds.
     pub from_ms: u64,
@@ -130,14 +130,15 @@ impl Events {
     }
 
     /// What touches the time since `since_ms`.
-    pub fn bands(&self, since_ms: u64) -> Vec<Band> {
+    pub fn bands(&self, since_ms: u64, places: &[Place]) -> Vec<Band> {
         let touching =
             self.entries.iter().filter(|entry| entry.is_on() || entry.said_ms >= since_ms);
         let bands = touching.map(|entry| {
             let (kind, label) = match &entry.cause {
                 Cause::Unusual(unusual) => {
-                    let what = unusual.nearest.as_ref().unwrap_or(&unusual.region);
-                    (BandKind::Unusual, what.clone())
+                    let region = if places.len() > 1 { &unusual.region } else { "" };
+                    let class = class_name(unusual.nearest.as_deref());
+                    (BandKind::Unusual, class.unwrap_or(region).to_string())
                 }
                 Cause::CameraFault(fault) => {
                     let name = crate::metrics::fault_name(fault.fault).replace('_', " ");
@@ -149,6 +150,11 @@ impl Events {
             Band { event: entry.event.clone(), kind, label, from_ms: entry.started_ms, to_ms }
         });
         bands.collect()
+    }
+
+    /// The kept frame of an unusual event that goes on.
+    pub fn peak_of_running(&self) -> Option<&Still> {
+        self.entries.iter().rev().find(|entry| entry.is_on() && entry.peak.is_some())?.peak.as_ref()
     }
 
     /// A kept frame by its number.

@@ -68,7 +68,7 @@ pub enum Level {
 }
 
 /// What a machine may reach before it is worth saying, in °C: boards start to throttle at 80.
-const HOT_C: f32 = 80.0;
+pub const HOT_C: f32 = 80.0;
 /// A region whose evidence of drift reaches this is named: 20 to 1.
 const DRIFTS: f64 = 20.0;
 

@@ -7,9 +7,10 @@ use super::report::{FrameStatus, Said, worst};
 use crate::camera::Frame;
 use crate::clock::Stamp;
 
-/// Newest frames that can be asked for by number: a reader that was told of the newest one finds it
-/// though another has come meanwhile.
+/// Newest frames, of which one may be the peak of an event that starts with the last of them.
 const NEWEST: usize = 3;
+/// Frames that readers were told of and may ask for, though others have come meanwhile.
+const TOLD: usize = 4;
 /// Slots of the strip, and their length in milliseconds.
 const SLOTS: usize = 12;
 const SLOT_MS: u64 = 10_000;
@@ -51,6 +52,7 @@ pub(super) fn seconds(from_ms: u64, to_ms: u64) -> f64 {
 #[derive(Debug, Default)]
 pub(super) struct Reel {
     newest: VecDeque<Still>,
+    told: VecDeque<Still>,
     strip: VecDeque<Still>,
 }
 
@@ -69,7 +71,7 @@ impl Reel {
         while self.newest.len() > NEWEST {
             self.newest.pop_front();
         }
-        while self.strip.len() > SLOTS {
+        while self.strip.len() > SLOTS + 1 {
             self.strip.pop_front();
         }
     }
@@ -84,14 +86,25 @@ impl Reel {
         self.newest.back()
     }
 
-    /// A frame that is still kept.
-    pub fn find(&self, number: u64) -> Option<&Still> {
-        self.newest.iter().chain(&self.strip).find(|still| still.number == number)
+    /// A reader is told of this frame.
+    pub fn tell(&mut self, still: &Still) {
+        if !self.told.iter().any(|told| told.number == still.number) {
+            self.told.push_back(still.clone());
+        }
+        while self.told.len() > TOLD {
+            self.told.pop_front();
+        }
     }
 
-    /// The strip, oldest first.
-    pub fn strip(&self) -> &VecDeque<Still> {
-        &self.strip
+    /// A frame that is still kept.
+    pub fn find(&self, number: u64) -> Option<&Still> {
+        let mut kept = self.newest.iter().chain(&self.told).chain(&self.strip);
+        kept.find(|still| still.number == number)
+    }
+
+    /// The slots that are over, newest first.
+    pub fn strip(&self) -> impl Iterator<Item = &Still> {
+        self.strip.iter().rev().skip(1)
     }
 
     /// Drops the oldest frame of the strip.

@@ -169,6 +169,11 @@ pub(super) fn worst(regions: &[Said]) -> Option<(usize, &Said)> {
     reversed.max_by(|(_, a), (_, b)| a.energy.total_cmp(&b.energy))
 }
 
+/// The nearest class, if it has a name of its own: models that were taught without classes have numbered components.
+pub fn class_name(nearest: Option<&str>) -> Option<&str> {
+    nearest.filter(|name| !name.starts_with("component "))
+}
+
 /// What was said of a region of a frame.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Said {
