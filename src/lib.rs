@@ -10,19 +10,23 @@
 //! no second implementation of preprocessing, features or scores.
 
 pub mod backbone;
+pub mod base64;
 pub mod camera;
 pub mod clock;
 pub mod energy;
 pub mod event;
 pub mod fit;
 pub mod gate;
+pub mod http;
 pub mod image;
 pub mod kernel;
 pub mod learn;
 pub mod logger;
 pub mod machine;
+pub mod metrics;
 pub mod model;
 pub mod random;
 pub mod sink;
+pub mod status;
 pub mod tls;
 pub mod verdict;

@@ -12,7 +12,6 @@ use oddsight::model::{Model, Scorer};
 use oddsight::verdict::Alpha;
 
 mod alarm;
-mod base64;
 mod evidence;
 mod page;
 mod plot;

@@ -2,8 +2,9 @@
 
 use std::fmt::Write as _;
 
+use oddsight::base64;
+
 use super::alarm::{RAISE, WINDOW};
-use super::base64;
 use super::evidence::{Exhibit, Reason};
 use super::plot::timeline;
 use super::scorecard::{Said, Scorecard, Truth, percent};

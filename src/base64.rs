@@ -1,4 +1,4 @@
-//! Base64 (RFC 4648), for pictures inside of a page.
+//! Base64 (RFC 4648), for pictures inside of a page and digests in a header.
 
 const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
