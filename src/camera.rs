@@ -1,8 +1,11 @@
 //! Where frames come from.
 
+mod raw;
 pub mod stored;
 pub mod synth;
 mod uri;
+#[cfg(target_os = "linux")]
+pub mod v4l2;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -10,7 +13,8 @@ use std::time::Duration;
 
 use crate::image::{self, ImageError, Rgb};
 
-pub use uri::SourceUri;
+pub use raw::{Raw, RawFormat};
+pub use uri::{PixelFormat, SourceUri, V4l2Spec};
 
 /// One frame of a source. Its content stays as the source gave it until somebody asks for the picture: a frame that
 /// is dropped costs no decoding, and evidence keeps the camera's own bytes.
@@ -28,19 +32,22 @@ pub struct Frame {
 pub enum Content {
     /// A JPEG or PNG file.
     File(Vec<u8>),
+    /// Pixels in one of the camera's own formats.
+    Raw(Raw),
     /// A picture without a file.
     Picture(Rgb),
 }
 
 impl Frame {
-    /// The picture, decoded if it is a file.
+    /// The picture, decoded if it is a file and converted if it is raw.
     ///
     /// # Errors
     ///
-    /// Those of [`image::decode`].
+    /// Those of [`image::decode`] and of [`Raw::picture`].
     pub fn picture(&self) -> Result<Cow<'_, Rgb>, ImageError> {
         match &self.content {
             Content::File(bytes) => image::decode(bytes).map(Cow::Owned),
+            Content::Raw(raw) => raw.picture().map(Cow::Owned),
             Content::Picture(picture) => Ok(Cow::Borrowed(picture)),
         }
     }
@@ -49,6 +56,7 @@ impl Frame {
     pub fn bytes(&self) -> usize {
         match &self.content {
             Content::File(bytes) => bytes.len(),
+            Content::Raw(raw) => raw.bytes.len(),
             Content::Picture(picture) => picture.pixels.len(),
         }
     }
@@ -60,7 +68,7 @@ pub trait FrameSource: Send {
     ///
     /// # Errors
     ///
-    /// An error of kind [`CameraErrorKind::Picture`] is about one frame; the next one can be asked for. After any other
+    /// An error that [`CameraError::is_passing`] is about one frame; the next one can be asked for. After any other
     /// error the source is of no more use: open it again.
     fn next_frame(&mut self, wait: Duration) -> Result<Next, CameraError>;
 }
@@ -96,6 +104,12 @@ pub enum CameraErrorKind {
     Truncated,
     /// One picture cannot be decoded; the next ones may be fine.
     Picture,
+    /// One picture ends early; the next ones may be fine.
+    Cut,
+    /// The camera was there and went away.
+    Lost,
+    /// The device does not give the format, size or rate that was asked for, or has no such control.
+    Refused,
 }
 
 impl CameraError {
@@ -106,6 +120,11 @@ impl CameraError {
     /// What went wrong.
     pub fn kind(&self) -> CameraErrorKind {
         self.kind
+    }
+
+    /// Whether only one frame is lost, and the source can be asked for the next.
+    pub fn is_passing(&self) -> bool {
+        matches!(self.kind, CameraErrorKind::Picture | CameraErrorKind::Cut)
     }
 }
 

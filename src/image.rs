@@ -91,7 +91,7 @@ impl Rgb {
 }
 
 /// Refuses a picture by the size in its header, before memory is taken for it.
-fn check_size(width: u32, height: u32) -> Result<(), ImageError> {
+pub(crate) fn check_size(width: u32, height: u32) -> Result<(), ImageError> {
     if width == 0 || height == 0 {
         return Err(ImageError::malformed(format!("the header says {width} × {height} pixels")));
     }

@@ -14,6 +14,8 @@ pub mod camera;
 pub mod clock;
 pub mod energy;
 pub mod event;
+#[cfg(target_os = "linux")]
+pub mod gpio;
 pub mod fit;
 pub mod image;
 pub mod kernel;

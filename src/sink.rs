@@ -1,5 +1,8 @@
 //! Where events go.
 
+#[cfg(target_os = "linux")]
+pub mod gpio;
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;

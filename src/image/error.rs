@@ -33,19 +33,19 @@ pub struct ImageError {
 }
 
 impl ImageError {
-    pub(super) fn new(kind: ImageErrorKind, message: impl Into<String>) -> ImageError {
+    pub(crate) fn new(kind: ImageErrorKind, message: impl Into<String>) -> ImageError {
         ImageError { kind, message: message.into() }
     }
 
-    pub(super) fn malformed(what: impl fmt::Display) -> ImageError {
+    pub(crate) fn malformed(what: impl fmt::Display) -> ImageError {
         ImageError::new(ImageErrorKind::Malformed, format!("damaged picture file: {what}"))
     }
 
-    pub(super) fn truncated(what: impl fmt::Display) -> ImageError {
+    pub(crate) fn truncated(what: impl fmt::Display) -> ImageError {
         ImageError::new(ImageErrorKind::Truncated, format!("incomplete picture file: {what}"))
     }
 
-    pub(super) fn unsupported(what: impl fmt::Display) -> ImageError {
+    pub(crate) fn unsupported(what: impl fmt::Display) -> ImageError {
         ImageError::new(
             ImageErrorKind::Unsupported,
             format!("{what} is not supported: save the picture as baseline JPEG or PNG"),
