@@ -21,6 +21,8 @@ mod pipe;
 #[cfg(target_os = "linux")]
 mod stdin;
 #[cfg(target_os = "linux")]
+pub mod v4l2;
+#[cfg(target_os = "linux")]
 mod watch;
 
 use std::borrow::Cow;

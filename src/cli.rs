@@ -11,9 +11,13 @@ use oddsight::verdict::Verdict;
 use serde_json::{Map, Value, json};
 
 pub mod bench;
+#[cfg(target_os = "linux")]
+pub mod camera;
 mod clock;
 pub mod demo;
 pub mod doctor;
+#[cfg(target_os = "linux")]
+pub mod gpio;
 pub mod inspect;
 
 pub mod run;

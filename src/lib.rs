@@ -15,6 +15,8 @@ pub mod camera;
 pub mod clock;
 pub mod energy;
 pub mod event;
+#[cfg(target_os = "linux")]
+pub mod gpio;
 pub mod fit;
 pub mod gate;
 pub mod http;

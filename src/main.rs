@@ -31,6 +31,12 @@ enum Command {
     Doctor(cli::doctor::DoctorArgs),
     /// Time the stages of a frame on this machine.
     Bench(cli::bench::BenchArgs),
+    /// List the cameras of this machine, set their controls, take frames.
+    #[cfg(target_os = "linux")]
+    Camera(cli::camera::CameraArgs),
+    /// List GPIO lines, drive one, make all of a configuration safe.
+    #[cfg(target_os = "linux")]
+    Gpio(cli::gpio::GpioArgs),
 }
 
 fn main() -> ExitCode {
@@ -42,6 +48,10 @@ fn main() -> ExitCode {
         Command::Run(args) => cli::run::run(&args),
         Command::Doctor(args) => cli::doctor::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Bench(args) => cli::bench::run(&args).map(|()| ExitCode::SUCCESS),
+        #[cfg(target_os = "linux")]
+        Command::Camera(args) => cli::camera::run(&args),
+        #[cfg(target_os = "linux")]
+        Command::Gpio(args) => cli::gpio::run(&args),
         Command::Inspect(args) => cli::inspect::run(&args).map(|()| ExitCode::SUCCESS),
     };
     match done {

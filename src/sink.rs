@@ -1,6 +1,8 @@
 //! Where events go.
 
 #[cfg(target_os = "linux")]
+pub mod gpio;
+#[cfg(target_os = "linux")]
 pub mod hook;
 pub mod mqtt;
 pub mod outbox;

@@ -120,8 +120,14 @@ impl SourceUri {
 }
 
 /// Cameras of the kernel.
+#[cfg(target_os = "linux")]
 fn open_v4l2(spec: &V4l2Spec) -> Result<Box<dyn FrameSource>, CameraError> {
-    let why = format!("{}: no V4L2 in this build", spec.path.display());
+    Ok(Box::new(super::v4l2::V4l2Camera::open(spec)?))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn open_v4l2(spec: &V4l2Spec) -> Result<Box<dyn FrameSource>, CameraError> {
+    let why = format!("{}: V4L2 is there on Linux only; use pipe:COMMAND", spec.path.display());
     Err(CameraError::new(CameraErrorKind::Missing, why))
 }
 
