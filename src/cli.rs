@@ -12,6 +12,8 @@ use serde_json::{Map, Value, json};
 
 pub mod bench;
 mod clock;
+pub mod completions;
+pub mod config;
 pub mod demo;
 pub mod doctor;
 pub mod inspect;

@@ -12,6 +12,7 @@
 pub mod backbone;
 pub mod camera;
 pub mod clock;
+pub mod config;
 pub mod energy;
 pub mod event;
 pub mod fit;

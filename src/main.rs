@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
 mod cli;
 
@@ -31,6 +31,10 @@ enum Command {
     Doctor(cli::doctor::DoctorArgs),
     /// Time the stages of a frame on this machine.
     Bench(cli::bench::BenchArgs),
+    /// Write, check or show the configuration of a device.
+    Config(cli::config::ConfigArgs),
+    /// Print what makes a shell complete the commands of this program.
+    Completions(cli::completions::CompletionsArgs),
 }
 
 fn main() -> ExitCode {
@@ -43,15 +47,14 @@ fn main() -> ExitCode {
         Command::Doctor(args) => cli::doctor::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Bench(args) => cli::bench::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Inspect(args) => cli::inspect::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Config(args) => cli::config::run(&args),
+        Command::Completions(args) => cli::completions::run(&args, &mut Args::command()),
     };
     match done {
         Ok(code) => code,
         // `oddsight … | head` closes the pipe: the reader has what it wanted.
         Err(e) if is_broken_pipe(&e) => ExitCode::SUCCESS,
-        Err(e) => {
-            eprintln!("error: {e:#}");
-            ExitCode::FAILURE
-        }
+        Err(e) => cli::config::failure(&e),
     }
 }
 
