@@ -49,9 +49,9 @@ pub struct Config {
     pub alarm: AlarmSettings,
     pub drift: DriftSettings,
     pub learn: LearnSettings,
-    /// Outlets: what is not here is not done.
-    pub journal: Option<JournalSettings>,
-    pub evidence: Option<EvidenceSettings>,
+    /// Outlets: what has no folder, or is not here, is not done.
+    pub journal: JournalSettings,
+    pub evidence: EvidenceSettings,
     pub gpio: Vec<GpioSettings>,
     pub mqtt: Option<MqttSettings>,
     pub webhooks: Vec<WebhookSettings>,
@@ -63,8 +63,8 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Config {
         Config {
-            journal: Some(JournalSettings::default()),
-            evidence: Some(EvidenceSettings::default()),
+            journal: JournalSettings::default(),
+            evidence: EvidenceSettings::default(),
             http: Some(HttpSettings::default()),
             ..Config::without_outlets()
         }
@@ -85,8 +85,8 @@ impl Config {
             alarm: AlarmSettings::default(),
             drift: DriftSettings::default(),
             learn: LearnSettings::default(),
-            journal: None,
-            evidence: None,
+            journal: JournalSettings { dir: None, ..JournalSettings::default() },
+            evidence: EvidenceSettings { dir: None, ..EvidenceSettings::default() },
             gpio: Vec::new(),
             mqtt: None,
             webhooks: Vec::new(),
@@ -98,12 +98,13 @@ impl Config {
 
     /// One of each section, with its defaults.
     fn complete() -> Config {
+        let config = Config::default();
         Config {
             gpio: vec![GpioSettings::default()],
-            mqtt: Some(MqttSettings::default()),
+            mqtt: Some(MqttSettings::new(&config.device)),
             webhooks: vec![WebhookSettings::default()],
             hooks: vec![HookSettings::default()],
-            ..Config::default()
+            ..config
         }
     }
 
@@ -147,6 +148,3 @@ fn host_name() -> String {
         name.chars().take(LONGEST_NAME).map(|c| if fits(c) { c } else { '-' }).collect();
     if name.is_empty() { "oddsight".into() } else { name }
 }
-
-#[cfg(test)]
-mod tests;

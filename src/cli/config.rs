@@ -158,8 +158,8 @@ fn summary(config: &Config) -> String {
         1 => outlets.push(one.to_string()),
         count => outlets.push(format!("{count} × {one}")),
     };
-    add(config.journal.iter().count(), "journal");
-    add(config.evidence.iter().count(), "evidence");
+    add(config.journal.dir.iter().count(), "journal");
+    add(config.evidence.dir.iter().count(), "evidence");
     add(config.gpio.len(), "gpio");
     add(config.mqtt.iter().count(), "mqtt");
     add(config.webhooks.len(), "webhook");

@@ -16,6 +16,10 @@ pub const PREFIX: &str = "ODDSIGHT_";
 /// Between a section, an index and a key.
 const BETWEEN: &str = "__";
 
+/// Commands of `[[hook]]` have the fields of a message as variables, this one always. A command that calls this program
+/// means no key by them.
+const OF_HOOKS: &str = "EVENT";
+
 /// A file and the environment.
 pub(super) struct Document<'a> {
     pub text: &'a str,
@@ -83,10 +87,13 @@ pub fn variable(key: &str) -> String {
 impl<'a> Document<'a> {
     pub fn new(text: &'a str, env: &'a [(String, String)]) -> Document<'a> {
         let (root, errors) = DeTable::parse_recoverable(text);
-        let env = env
+        let ours = env
             .iter()
-            .filter_map(|(name, value)| Some((name.strip_prefix(PREFIX)?, value.as_str())))
-            .collect();
+            .filter_map(|(name, value)| Some((name.strip_prefix(PREFIX)?, value.as_str())));
+        let mut env: BTreeMap<&str, &str> = ours.collect();
+        if env.contains_key(OF_HOOKS) {
+            env.retain(|name, _| name.contains(BETWEEN));
+        }
         let broken = Broken::new(text, &errors);
         Document { text, root: root.into_inner(), env, broken }
     }

@@ -28,6 +28,7 @@ pub(super) struct Entry {
     pub allowed: String,
     pub is_path: bool,
     pub reload: Reload,
+    pub required: bool,
     pub given: Given,
 }
 
@@ -51,7 +52,9 @@ impl Entry {
 
     /// How messages name it and say where its value comes from.
     pub fn said(&self) -> String {
-        let value = self.value.as_deref().unwrap_or("not set");
+        let Some(value) = self.value.as_deref() else {
+            return format!("{} is not set", self.key());
+        };
         let from = match &self.given {
             Given::Yes(Place::File { line, .. }) => format!("line {line}"),
             Given::Yes(Place::Env(name)) => name.clone(),
@@ -97,16 +100,30 @@ impl<'d> Keys<'d> {
         Section { keys: self, id: SectionId { name, index: None } }
     }
 
-    /// A section that says by being there that something is done at all.
-    pub fn optional<T: Default>(
+    /// A section that says by being there that something is done at all; `is_on` says that it is done.
+    pub fn outlet(
+        &mut self,
+        name: &'static str,
+        is_on: bool,
+        visit: impl FnOnce(&mut Section<'_, 'd>),
+    ) {
+        let mut section = self.section(name);
+        if is_on || section.keys.document.has(section.id) {
+            visit(&mut section);
+        }
+    }
+
+    /// The same where nothing stands for what is not done.
+    pub fn optional<T>(
         &mut self,
         name: &'static str,
         settings: &mut Option<T>,
+        default: impl FnOnce() -> T,
         visit: impl FnOnce(&mut Section<'_, 'd>, &mut T),
     ) {
         let mut section = self.section(name);
         if section.keys.document.has(section.id) {
-            settings.get_or_insert_default();
+            settings.get_or_insert_with(default);
         }
         if let Some(settings) = settings {
             visit(&mut section, settings);
@@ -114,10 +131,11 @@ impl<'d> Keys<'d> {
     }
 
     /// Any number of sections of one name; none given leaves them as they are.
-    pub fn several<T: Default>(
+    pub fn several<T>(
         &mut self,
         name: &'static str,
         settings: &mut Vec<T>,
+        default: impl Fn() -> T,
         visit: impl Fn(&mut Section<'_, 'd>, &mut T),
     ) {
         self.sections.push((name, true));
@@ -129,7 +147,7 @@ impl<'d> Keys<'d> {
         }
         if given > 0 {
             settings.clear();
-            settings.resize_with(given.min(MOST_SECTIONS), T::default);
+            settings.resize_with(given.min(MOST_SECTIONS), default);
         }
         for (index, settings) in settings.iter_mut().enumerate() {
             visit(
@@ -207,6 +225,7 @@ impl Section<'_, '_> {
             allowed: kind.allowed,
             is_path: kind.is_path,
             reload,
+            required: false,
             given,
         });
     }
@@ -221,7 +240,9 @@ impl Section<'_, '_> {
         example: &str,
     ) {
         self.key(reload, name, kind, field);
-        let not_given = self.keys.entries.last().is_some_and(|entry| entry.given == Given::No);
+        let Some(entry) = self.keys.entries.last_mut() else { return };
+        entry.required = true;
+        let not_given = entry.given == Given::No;
         // One of several may be the one that stands for none given.
         let is_there = self.id.index.is_none() || self.keys.document.has(self.id);
         let missing = not_given && is_there;

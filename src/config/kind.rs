@@ -183,7 +183,11 @@ pub(super) fn parsed<T>(allowed: &'static str) -> Kind<T>
 where
     T: FromStr<Err: Display> + Display + 'static,
 {
-    parsed_by(allowed, |text| text.parse().map_err(|e: T::Err| e.to_string()), T::to_string)
+    parsed_by(
+        allowed,
+        |text| text.parse().map_err(|e: T::Err| mask::secrets(&e.to_string())),
+        T::to_string,
+    )
 }
 
 /// A text that `read` makes a `T` of.

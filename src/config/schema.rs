@@ -21,23 +21,21 @@ impl Config {
         camera(&mut keys.section("camera"), &mut self.camera);
         quality(&mut keys.section("quality"), &mut self.quality);
         gate(&mut keys.section("gate"), &mut self.gate);
-        keys.several("region", &mut self.regions, region);
+        keys.several("region", &mut self.regions, RegionSettings::default, region);
         pace(&mut keys.section("pace"), &mut self.pace);
         alarm(&mut keys.section("alarm"), &mut self.alarm);
         drift(&mut keys.section("drift"), &mut self.drift);
         learn(&mut keys.section("learn"), &mut self.learn);
-        keys.optional("journal", &mut self.journal, journal);
-        keys.optional("evidence", &mut self.evidence, evidence);
-        keys.several("gpio", &mut self.gpio, gpio);
-        keys.optional("mqtt", &mut self.mqtt, |s, m| {
-            if m.prefix.is_empty() {
-                m.prefix = format!("oddsight/{}", self.device);
-            }
-            mqtt(s, m);
-        });
-        keys.several("webhook", &mut self.webhooks, webhook);
-        keys.several("hook", &mut self.hooks, hook);
-        keys.optional("http", &mut self.http, http);
+        let journals = self.journal.dir.is_some();
+        keys.outlet("journal", journals, |s| journal(s, &mut self.journal));
+        let keeps = self.evidence.dir.is_some();
+        keys.outlet("evidence", keeps, |s| evidence(s, &mut self.evidence));
+        keys.several("gpio", &mut self.gpio, GpioSettings::default, gpio);
+        let to_broker = || MqttSettings::new(&self.device);
+        keys.optional("mqtt", &mut self.mqtt, to_broker, mqtt);
+        keys.several("webhook", &mut self.webhooks, WebhookSettings::default, webhook);
+        keys.several("hook", &mut self.hooks, HookSettings::default, hook);
+        keys.optional("http", &mut self.http, HttpSettings::default, http);
         log(&mut keys.section("log"), &mut self.log);
     }
 }
@@ -60,7 +58,7 @@ fn model(s: &mut Section<'_, '_>, m: &mut ModelSettings) {
 }
 
 fn camera(s: &mut Section<'_, '_>, c: &mut CameraSettings) {
-    s.required(Restart, "source", parsed("a source"), &mut c.source, SOURCE);
+    s.required(Restart, "source", value::source(), &mut c.source, SOURCE);
     s.key(Restart, "stall_ms", whole(100..=600_000, "ms"), &mut c.stall_ms);
     s.key(Restart, "reopen_ms", whole(100..=600_000, "ms"), &mut c.reopen_ms);
     s.key(Restart, "reopen_most_ms", whole(100..=3_600_000, "ms"), &mut c.reopen_most_ms);
@@ -88,20 +86,24 @@ fn region(s: &mut Section<'_, '_>, r: &mut RegionSettings) {
 }
 
 fn pace(s: &mut Section<'_, '_>, p: &mut PaceSettings) {
-    s.key(Live, "max_fps", number(0.01..=240.0, "fps"), &mut p.max_fps);
+    s.key(Live, "max_fps", number(0.0..=1000.0, "fps"), &mut p.max_fps);
     s.key(Live, "hot_c", number(30.0..=120.0, "°C"), &mut p.hot_c);
-    s.key(Live, "hot_fps", number(0.01..=240.0, "fps"), &mut p.hot_fps);
+    // By default as many when hot as when cool, if those are few.
+    if p.max_fps > 0.0 {
+        p.hot_fps = p.hot_fps.min(p.max_fps);
+    }
+    s.key(Live, "hot_fps", number(0.0..=1000.0, "fps"), &mut p.hot_fps);
 }
 
 fn alarm(s: &mut Section<'_, '_>, a: &mut AlarmSettings) {
     s.key(Live, "raise", whole(1..=1000, "frames"), &mut a.raise);
     s.key(Live, "window", whole(1..=1000, "frames"), &mut a.window);
-    s.key(Live, "clear_p", number(0.001..=0.95, ""), &mut a.clear_p);
+    s.key(Live, "clear_p", number(0.0..=0.95, ""), &mut a.clear_p);
     s.key(Live, "clear_frames", whole(1..=10_000, "frames"), &mut a.clear_frames);
     s.key(Live, "min_s", number(0.0..=3600.0, "s"), &mut a.min_s);
     s.key(Live, "cooldown_s", whole(0..=86_400, "s"), &mut a.cooldown_s);
     s.key(Live, "budget_per_day", whole(0..=10_000, ""), &mut a.budget_per_day);
-    s.key(Live, "update_s", whole(1..=86_400, "s"), &mut a.update_s);
+    s.key(Live, "update_s", whole(0..=86_400, "s"), &mut a.update_s);
     s.key(Live, "light_change", whole(0..=255, ""), &mut a.light_change);
     s.key(Live, "light_holdoff_s", whole(0..=3600, "s"), &mut a.light_holdoff_s);
 }
@@ -116,11 +118,11 @@ fn learn(s: &mut Section<'_, '_>, l: &mut LearnSettings) {
     s.key(Restart, "dir", optional(path()), &mut l.dir);
     s.key(Live, "minutes", number(0.1..=1440.0, "min"), &mut l.minutes);
     s.key(Restart, "button_line", optional(whole(0..=1023, "")), &mut l.button_line);
-    s.key(Restart, "button_chip", path(), &mut l.button_chip);
+    s.key(Restart, "button_chip", value::chip(), &mut l.button_chip);
 }
 
 fn journal(s: &mut Section<'_, '_>, j: &mut JournalSettings) {
-    s.required(Restart, "dir", path(), &mut j.dir, "dir = \"/var/lib/oddsight/journal\"");
+    s.required(Restart, "dir", optional(path()), &mut j.dir, "dir = \"/var/lib/oddsight/journal\"");
     s.key(Restart, "segment_mb", whole(1..=1024, "MB"), &mut j.segment_mb);
     s.key(Restart, "most_mb", whole(2..=1_048_576, "MB"), &mut j.most_mb);
     s.key(Restart, "scores", switch(), &mut j.scores);
@@ -133,7 +135,13 @@ fn journal(s: &mut Section<'_, '_>, j: &mut JournalSettings) {
 }
 
 fn evidence(s: &mut Section<'_, '_>, e: &mut EvidenceSettings) {
-    s.required(Restart, "dir", path(), &mut e.dir, "dir = \"/var/lib/oddsight/evidence\"");
+    s.required(
+        Restart,
+        "dir",
+        optional(path()),
+        &mut e.dir,
+        "dir = \"/var/lib/oddsight/evidence\"",
+    );
     s.key(Restart, "quota_mb", whole(1..=16_777_216, "MB"), &mut e.quota_mb);
     s.key(Restart, "free_mb", whole(0..=16_777_216, "MB"), &mut e.free_mb);
     s.key(Restart, "before_s", number(0.0..=60.0, "s"), &mut e.before_s);
@@ -148,7 +156,7 @@ fn gpio(s: &mut Section<'_, '_>, g: &mut GpioSettings) {
     const LEVELS: &[(&str, Level)] = &[("high", Level::High), ("low", Level::Low)];
     s.required(Restart, "line", whole(0..=1023, ""), &mut g.line, "line = 17");
     s.key(Restart, "backend", value::backend(), &mut g.backend);
-    s.key(Restart, "chip", path(), &mut g.chip);
+    s.key(Restart, "chip", value::chip(), &mut g.chip);
     s.key(Restart, "active", choice(LEVELS), &mut g.active);
     s.key(Restart, "mode", choice(&[("hold", Mode::Hold), ("pulse", Mode::Pulse)]), &mut g.mode);
     s.key(Restart, "pulse_ms", whole(10..=60_000, "ms"), &mut g.pulse_ms);
@@ -171,7 +179,8 @@ fn mqtt(s: &mut Section<'_, '_>, m: &mut MqttSettings) {
     s.key(Restart, "password_file", optional(path()), &mut m.password_file);
     s.key(Restart, "ca_file", optional(path()), &mut m.ca_file);
     s.key(Restart, "keep_alive_s", whole(5..=3600, "s"), &mut m.keep_alive_s);
-    outbox(s, &mut m.queue, &mut m.per_minute);
+    s.key(Restart, "timeout_ms", whole(100..=120_000, "ms"), &mut m.timeout_ms);
+    outbox(s, &mut m.outbox);
 }
 
 fn webhook(s: &mut Section<'_, '_>, w: &mut WebhookSettings) {
@@ -184,8 +193,8 @@ fn webhook(s: &mut Section<'_, '_>, w: &mut WebhookSettings) {
     );
     s.key(Restart, "token_file", optional(path()), &mut w.token_file);
     s.key(Restart, "ca_file", optional(path()), &mut w.ca_file);
-    s.key(Restart, "timeout_ms", whole(100..=600_000, "ms"), &mut w.timeout_ms);
-    outbox(s, &mut w.queue, &mut w.per_minute);
+    s.key(Restart, "timeout_ms", whole(100..=120_000, "ms"), &mut w.timeout_ms);
+    outbox(s, &mut w.outbox);
     phases(s, &mut w.phases);
 }
 
@@ -199,13 +208,13 @@ fn hook(s: &mut Section<'_, '_>, h: &mut HookSettings) {
         "command = [\"/usr/local/bin/on-event\"]",
     );
     s.key(Restart, "timeout_ms", whole(100..=600_000, "ms"), &mut h.timeout_ms);
-    outbox(s, &mut h.queue, &mut h.per_minute);
+    outbox(s, &mut h.outbox);
     phases(s, &mut h.phases);
 }
 
-fn outbox(s: &mut Section<'_, '_>, queue: &mut usize, per_minute: &mut u32) {
-    s.key(Restart, "queue", whole(1..=100_000, "messages"), queue);
-    s.key(Restart, "per_minute", whole(1..=100_000, "messages"), per_minute);
+fn outbox(s: &mut Section<'_, '_>, o: &mut OutboxSettings) {
+    s.key(Restart, "queue", whole(1..=100_000, "messages"), &mut o.queue);
+    s.key(Restart, "per_minute", whole(0..=100_000, "messages"), &mut o.per_minute);
 }
 
 fn phases(s: &mut Section<'_, '_>, phases: &mut Vec<Phase>) {

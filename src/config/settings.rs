@@ -74,9 +74,9 @@ fn default_source() -> SourceUri {
 pub struct QualitySettings {
     /// So many identical frames are a frozen camera; 0 never.
     pub frozen_frames: u32,
-    /// A frame is black if its 99th percentile of luma lies below.
+    /// A frame is black if its 99th percentile of luma lies below; 0 never.
     pub black: u8,
-    /// A frame is saturated if its 1st percentile of luma lies above.
+    /// A frame is saturated if its 1st percentile of luma lies above; 255 never.
     pub saturated: u8,
     /// Faulty frames in a row that start a fault.
     pub bad_frames: u32,
@@ -131,9 +131,11 @@ impl Default for RegionSettings {
 /// `[pace]`: how many frames are scored.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PaceSettings {
+    /// Frames that are scored each second at most; 0 is no limit.
     pub max_fps: f64,
     /// From this temperature on `hot_fps` holds, °C.
     pub hot_c: f64,
+    /// 0 is no limit.
     pub hot_fps: f64,
 }
 
@@ -149,7 +151,7 @@ pub struct AlarmSettings {
     /// So many unusual frames among the last `window` start an event.
     pub raise: u32,
     pub window: u32,
-    /// A frame with a p-value of at least this is clearly normal.
+    /// A frame that is not unusual and has a larger p-value is clearly normal.
     pub clear_p: f64,
     /// So many clearly normal frames in a row end an event.
     pub clear_frames: u32,
@@ -159,7 +161,7 @@ pub struct AlarmSettings {
     pub cooldown_s: u64,
     /// Events a day of all regions together that are alarms; 0 is no limit.
     pub budget_per_day: u32,
-    /// Time between the update messages of an event, s.
+    /// Time between the update messages of an event, s; 0 sends none.
     pub update_s: u64,
     /// A jump of the frame's mean luma by so many grey levels is a change of light; 0 never.
     pub light_change: u8,
@@ -203,7 +205,8 @@ impl Default for DriftSettings {
 /// `[journal]`: events and scores as lines of JSON.
 #[derive(Clone, Debug, PartialEq)]
 pub struct JournalSettings {
-    pub dir: PathBuf,
+    /// Folder of the segments; `None` keeps no journal.
+    pub dir: Option<PathBuf>,
     /// Size of a segment, MB.
     pub segment_mb: u64,
     /// Size of all segments, MB.
@@ -225,7 +228,7 @@ pub enum Fsync {
 impl Default for JournalSettings {
     fn default() -> JournalSettings {
         JournalSettings {
-            dir: "/var/lib/oddsight/journal".into(),
+            dir: Some("/var/lib/oddsight/journal".into()),
             segment_mb: 4,
             most_mb: 256,
             scores: true,
@@ -237,7 +240,8 @@ impl Default for JournalSettings {
 /// `[evidence]`: frames of events.
 #[derive(Clone, Debug, PartialEq)]
 pub struct EvidenceSettings {
-    pub dir: PathBuf,
+    /// Folder of the events; `None` keeps no evidence.
+    pub dir: Option<PathBuf>,
     /// Size of all evidence, MB.
     pub quota_mb: u64,
     /// Space of the file system that stays free, MB.
@@ -258,7 +262,7 @@ pub struct EvidenceSettings {
 impl Default for EvidenceSettings {
     fn default() -> EvidenceSettings {
         EvidenceSettings {
-            dir: "/var/lib/oddsight/evidence".into(),
+            dir: Some("/var/lib/oddsight/evidence".into()),
             quota_mb: 1024,
             free_mb: 512,
             before_s: 3.0,
@@ -275,7 +279,7 @@ impl Default for EvidenceSettings {
 #[derive(Clone, Debug, PartialEq)]
 pub struct GpioSettings {
     pub backend: Backend,
-    /// The chip's device, for `gpiocdev`.
+    /// The chip's device or label, for `gpiocdev`.
     pub chip: PathBuf,
     /// Line of the chip; on a Raspberry Pi the BCM number.
     pub line: u32,
@@ -361,15 +365,33 @@ impl Default for LearnSettings {
     }
 }
 
+/// What waits in front of an outlet: `queue` and `per_minute` of `[mqtt]`, `[[webhook]]` and `[[hook]]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OutboxSettings {
+    /// Messages that wait at most.
+    pub queue: usize,
+    /// Messages that are sent in a minute at most; 0 is no limit.
+    pub per_minute: u32,
+    /// Pause after a failure; doubled with each further one. No key.
+    pub retry_ms: u64,
+    /// Longest such pause. No key.
+    pub retry_most_ms: u64,
+}
+
+impl Default for OutboxSettings {
+    fn default() -> OutboxSettings {
+        OutboxSettings { queue: 64, per_minute: 30, retry_ms: 1000, retry_most_ms: 60_000 }
+    }
+}
+
 /// `[mqtt]`: messages to a broker.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MqttSettings {
     /// `mqtt://HOST:PORT` or `mqtts://HOST:PORT`.
     pub url: String,
-    /// First part of all topics. Empty stands for `oddsight/` and the device's name, which a configuration that was read
-    /// has in its place.
+    /// First part of all topics; by default `oddsight/` and the device's name.
     pub prefix: String,
-    /// By default `oddsight-` and the device's name.
+    /// `None` makes one of the machine's id.
     pub client_id: Option<String>,
     pub user: Option<String>,
     /// File whose first line is the password.
@@ -377,24 +399,24 @@ pub struct MqttSettings {
     /// Certificates that the broker's must descend from, PEM; `None` is the system's.
     pub ca_file: Option<PathBuf>,
     pub keep_alive_s: u16,
-    /// Messages that wait at most.
-    pub queue: usize,
-    /// Messages that are sent at most.
-    pub per_minute: u32,
+    /// How long a connection may take to be made, and an answer to come.
+    pub timeout_ms: u64,
+    pub outbox: OutboxSettings,
 }
 
-impl Default for MqttSettings {
-    fn default() -> MqttSettings {
+impl MqttSettings {
+    /// The defaults for a device.
+    pub fn new(device: &str) -> MqttSettings {
         MqttSettings {
             url: "mqtt://localhost:1883".into(),
-            prefix: String::new(),
+            prefix: format!("oddsight/{device}"),
             client_id: None,
             user: None,
             password_file: None,
             ca_file: None,
             keep_alive_s: 30,
-            queue: 256,
-            per_minute: 120,
+            timeout_ms: 10_000,
+            outbox: OutboxSettings { queue: 256, per_minute: 120, ..OutboxSettings::default() },
         }
     }
 }
@@ -409,8 +431,7 @@ pub struct WebhookSettings {
     /// Certificates that the server's must descend from, PEM; `None` is the system's.
     pub ca_file: Option<PathBuf>,
     pub timeout_ms: u64,
-    pub queue: usize,
-    pub per_minute: u32,
+    pub outbox: OutboxSettings,
     /// Which messages of an event are sent.
     pub phases: Vec<Phase>,
 }
@@ -427,8 +448,7 @@ impl Default for WebhookSettings {
             token_file: None,
             ca_file: None,
             timeout_ms: 5000,
-            queue: 64,
-            per_minute: 30,
+            outbox: OutboxSettings::default(),
             phases: all_phases(),
         }
     }
@@ -441,8 +461,7 @@ pub struct HookSettings {
     pub command: Vec<String>,
     /// After this it is killed.
     pub timeout_ms: u64,
-    pub queue: usize,
-    pub per_minute: u32,
+    pub outbox: OutboxSettings,
     /// Which messages of an event it gets.
     pub phases: Vec<Phase>,
 }
@@ -452,8 +471,7 @@ impl Default for HookSettings {
         HookSettings {
             command: vec!["/usr/local/bin/on-event".into()],
             timeout_ms: 10_000,
-            queue: 64,
-            per_minute: 30,
+            outbox: OutboxSettings::default(),
             phases: all_phases(),
         }
     }

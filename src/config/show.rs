@@ -13,6 +13,8 @@ pub struct Known {
     /// Whether there may be several of the section.
     pub several: bool,
     pub name: &'static str,
+    /// Whether its section makes no sense without it.
+    pub required: bool,
     /// As TOML; `None` if it has none.
     pub default: Option<String>,
     /// What it may be, for people.
@@ -26,7 +28,8 @@ pub fn known() -> Vec<Known> {
         section: entry.section.name,
         several: entry.section.index.is_some(),
         name: entry.name,
-        default: entry.value,
+        required: entry.required,
+        default: entry.value.filter(|_| !entry.required),
         allowed: entry.allowed,
         reload: entry.reload,
     };

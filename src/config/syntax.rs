@@ -2,14 +2,18 @@
 //!
 //! The parser says what it expected; people made a handful of slips. Those are recognised by the line.
 
+use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 
 use toml::de::Error;
 
 use super::error::{ConfigErrorKind, Place, Problem, position};
-use super::mask::quoted;
+use super::mask::visible;
 
 mod line;
+
+/// Broken lines that are told; a file with more is no configuration.
+const MOST_LINES: usize = 50;
 
 /// What is wrong with a file as TOML.
 #[derive(Clone, Debug, Default)]
@@ -24,25 +28,25 @@ impl Broken {
     pub fn new(text: &str, errors: &[Error]) -> Broken {
         let mut broken = Broken::default();
         if let Some(at) = text.find('\0') {
-            let why = "a NUL character: the file is damaged, or not UTF-8; write it anew".to_string();
+            let why =
+                "a NUL character: the file is damaged, or not UTF-8; write it anew".to_string();
             broken.push(text, at..at + 1, why);
             return broken;
         }
-        let mut last = 0;
+        let mut seen = BTreeSet::new();
         for e in errors {
             let span = e.span().unwrap_or(0..0);
-            let Place::File { line, .. } = position(text, span.start) else { continue };
-            if line == last {
-                continue;
-            }
-            last = line;
             let message = e.message();
-            if message.contains("array") && line::begins_something(line::of(text, span.start)) {
+            let in_list = message.contains("array") && !message.contains("array table");
+            if in_list && line::begins_something(line::of(text, span.start)) {
                 broken.unclosed(text, span.start);
-                return broken;
+                break;
             }
-            let why = line::diagnosis(text, &span, message).unwrap_or_else(|| plain(message));
-            broken.push(text, span, why);
+            let Place::File { line, .. } = position(text, span.start) else { continue };
+            if seen.len() < MOST_LINES && seen.insert(line) {
+                let why = line::diagnosis(text, &span, message).unwrap_or_else(|| plain(message));
+                broken.push(text, span, why);
+            }
         }
         broken
     }
@@ -67,12 +71,7 @@ impl Broken {
 
     /// A list that a line above `at` opened, and that swallows the rest of the file.
     fn unclosed(&mut self, text: &str, at: usize) {
-        let start = text[..at].rfind('\n').unwrap_or(0);
-        let is_content = |line: &&str| !line.trim().is_empty() && !line.trim().starts_with('#');
-        let before = text[..start].lines().rfind(is_content).unwrap_or("");
-        // A line of the text, so its place is the distance between two pointers into one string.
-        let from = before.as_ptr() as usize - text.as_ptr() as usize;
-        let end = from + line::without_comment(before).trim_end().len();
+        let end = line::content_before(text, at);
         self.push(text, end..end, "the list is not closed: `]` is missing here".into());
         if let Some(Place::File { line, .. }) = self.problems.last().map(Problem::place) {
             self.lines.push(*line..=usize::MAX);
@@ -91,5 +90,5 @@ fn last_line(text: &str, line: usize) -> usize {
 
 /// The parser's own words on one line.
 fn plain(message: &str) -> String {
-    quoted(&message.lines().collect::<Vec<_>>().join(", "))
+    message.lines().collect::<Vec<_>>().join(", ").chars().map(visible).collect()
 }

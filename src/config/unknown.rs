@@ -45,7 +45,7 @@ fn header(section: &str) -> String {
 fn placed(key: &str) -> String {
     match key.split_once('.') {
         Some((section, name)) => format!("`{name}` in {}", header(section)),
-        None => format!("`{key}` above all sections"),
+        None => format!("`{key}`"),
     }
 }
 
@@ -72,7 +72,7 @@ pub(super) fn refuse(keys: &mut Keys<'_>) {
         }
     }
     for variable in document.env.keys() {
-        if !keys.used.contains(variable) && !is_for_hooks(variable) {
+        if !keys.used.contains(variable) {
             let why = unknown_variable(variable);
             let at = At::Env(variable);
             keys.refuse(ConfigErrorKind::Key, &at, "", why);
@@ -107,6 +107,12 @@ fn in_table(keys: &mut Keys<'_>, section: &'static str, path: &str, table: &DeTa
 /// What is said of an unknown key of a section.
 fn unknown_in(section: &str, name: &str) -> String {
     let header = header(section);
+    let file = format!("{name}_file");
+    if keys_of(section).any(|key| key == file) {
+        return format!(
+            "unknown key in {header}; write it to a file that only this program may read, and name that: `{file}`"
+        );
+    }
     if let Some(near) = nearest::typo(name, keys_of(section)) {
         return format!("unknown key in {header}; did you mean `{near}`?");
     }
@@ -169,14 +175,6 @@ fn unknown_at_top(name: &str, value: &DeValue<'_>) -> String {
         }
     }
 }
-
-/// Set for commands of `[[hook]]`: a hook may itself call this program.
-fn is_for_hooks(variable: &str) -> bool {
-    HOOK_VARIABLES.contains(&variable)
-}
-
-/// Without [`PREFIX`].
-const HOOK_VARIABLES: [&str; 0] = [];
 
 /// What is said of a variable that overrides nothing.
 fn unknown_variable(name: &str) -> String {

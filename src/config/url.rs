@@ -17,10 +17,7 @@ impl<'a> Url<'a> {
             return Err(format!("has no scheme: write {}://{text}", schemes[0]));
         };
         if !schemes.contains(&scheme) {
-            return Err(format!(
-                "the scheme `{scheme}` is none that works here: use {}",
-                schemes.join(" or ")
-            ));
+            return Err(format!("has the scheme `{scheme}`; use {}", schemes.join(" or ")));
         }
         if text.chars().any(|c| c.is_whitespace() || c.is_control()) {
             return Err(format!("holds a blank or control character: write {form}"));
@@ -38,7 +35,7 @@ impl<'a> Url<'a> {
             return Err(format!("names no host: write {form}"));
         }
         if port.is_some_and(|port| port.parse::<u16>().map_or(true, |port| port == 0)) {
-            return Err("the port is no number from 1 to 65535".into());
+            return Err("has a port that is no number from 1 to 65535".into());
         }
         Ok(Url { scheme, host, path })
     }
@@ -54,17 +51,17 @@ impl<'a> Url<'a> {
 fn split(authority: &str) -> Result<(&str, Option<&str>), String> {
     if let Some(rest) = authority.strip_prefix('[') {
         let Some((host, rest)) = rest.split_once(']') else {
-            return Err("a `[` opens an IPv6 address that no `]` closes".into());
+            return Err("opens an IPv6 address with `[` that no `]` closes".into());
         };
         return match rest.strip_prefix(':') {
             Some(port) => Ok((host, Some(port))),
             None if rest.is_empty() => Ok((host, None)),
-            None => Err("after the `]` of an IPv6 address comes nothing or `:PORT`".into()),
+            None => Err("goes on after the `]` of an IPv6 address; only `:PORT` may follow".into()),
         };
     }
     match authority.split_once(':') {
         Some((_, port)) if port.contains(':') => {
-            Err("put an IPv6 address in brackets: [fe80::1]:1883".into())
+            Err("has more than one `:`; an IPv6 address stands in brackets: [fe80::1]:1883".into())
         }
         Some((host, port)) => Ok((host, Some(port))),
         None => Ok((authority, None)),

@@ -1,11 +1,13 @@
 //! Kinds of values that only one or two keys have.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use super::kind::{Kind, number, parsed_by, text};
 use super::mask;
 use super::settings::Backend;
 use super::url::Url;
+use crate::camera::SourceUri;
 use crate::verdict::Alpha;
 
 /// Longest name of a device or region.
@@ -80,20 +82,38 @@ const SLACK: f64 = 1e-6;
 
 /// Whether a region lies within the frame and has an area.
 pub(super) fn inside(&[left, top, width, height]: &[f64; 4]) -> Result<(), String> {
-    for (side, from, length, edge) in
-        [("width", left, width, "right"), ("height", top, height, "lower")]
-    {
-        if length <= 0.0 {
-            return Err(format!("the {side} is 0: a region has an area"));
-        }
-        if from + length > 1.0 + SLACK {
+    if width <= 0.0 || height <= 0.0 {
+        return Err("width or height is 0: a region has an area".into());
+    }
+    if left + width <= 1.0 + SLACK && top + height <= 1.0 + SLACK {
+        return Ok(());
+    }
+    let mut why =
+        "reaches beyond the edge of the frame: left + width and top + height are at most 1"
+            .to_string();
+    // Two corners, as other programs have them.
+    if width > left && height > top {
+        let tidy = |share: f64| (share * 1e4).round() / 1e4;
+        let (width, height) = (tidy(width - left), tidy(height - top));
+        why += &format!(
+            "; if the last two are the other corner, write [{left}, {top}, {width}, {height}]"
+        );
+    }
+    Err(why)
+}
+
+/// A chip's device, or its label, which has no slash.
+pub(super) fn chip() -> Kind<PathBuf> {
+    let read = |text: &str| {
+        if text.contains('/') && !text.starts_with('/') {
+            let shown = mask::quoted(text);
             return Err(format!(
-                "reaches beyond the {edge} edge of the frame: {from} + {length} is more than 1; the last two numbers are \
-                 width and height, not a corner"
+                "`{shown}` is neither a device such as /dev/gpiochip0 nor a label such as pinctrl-rp1"
             ));
         }
-    }
-    Ok(())
+        Ok(PathBuf::from(text))
+    };
+    parsed_by("a chip's device or label", read, |chip| chip.to_string_lossy().into_owned())
 }
 
 /// `auto`, `rppal`, `gpiocdev`, `sim:PATH`
@@ -139,10 +159,47 @@ pub(super) fn url(schemes: &'static [&'static str]) -> Kind<String> {
         _ => "an http or https URL",
     };
     let read = |text: &str| {
-        Url::parse(text, schemes).map_err(|why| format!("`{}`: {why}", mask::quoted(text)))?;
+        Url::parse(text, schemes).map_err(|why| format!("`{}` {why}", mask::quoted(text)))?;
         Ok(text.to_string())
     };
     parsed_by(allowed, read, String::clone)
+}
+
+/// Where frames come from.
+pub(super) fn source() -> Kind<SourceUri> {
+    let read = |text: &str| {
+        text.parse::<SourceUri>().map_err(|e| match meant(text) {
+            Some(better) => format!("`{}` has no scheme: write {better}", mask::quoted(text)),
+            None => mask::secrets(&e.to_string()),
+        })
+    };
+    parsed_by("a source", read, SourceUri::to_string)
+}
+
+/// The source that somebody had in mind who wrote no scheme, or that of another program.
+fn meant(text: &str) -> Option<String> {
+    let shown = mask::quoted(text);
+    if text.starts_with("rtsp://") || text.starts_with("rtsps://") {
+        return Some(format!(
+            "\"pipe:ffmpeg -rtsp_transport tcp -i {shown} -c:v mjpeg -q:v 3 -f mjpeg -\""
+        ));
+    }
+    if text.starts_with("http://") || text.starts_with("https://") {
+        return Some(format!("\"pipe:curl -sN {shown}\""));
+    }
+    if text.starts_with("/dev/") {
+        return Some(format!("\"v4l2:{shown}\""));
+    }
+    if !text.is_empty() && text.len() < 4 && text.bytes().all(|b| b.is_ascii_digit()) {
+        return Some(format!("\"v4l2:/dev/video{text}\""));
+    }
+    if text.ends_with(".tar") && !text.contains(':') {
+        return Some(format!("\"tar:{shown}\""));
+    }
+    if text.starts_with(['/', '.']) {
+        return Some(format!("\"dir:{shown}\" for a folder"));
+    }
+    None
 }
 
 /// Longest first part of a topic, in bytes: topics of MQTT end at 65,535.

@@ -13,11 +13,9 @@ const SCHEMES: [&str; 4] = ["mqtt", "mqtts", "http", "https"];
 impl Checks<'_, '_> {
     pub(super) fn outlets(&mut self, config: &Config) {
         self.folders(config);
-        if let Some(journal) = &config.journal {
-            self.journal(journal);
-        }
-        if let Some(evidence) = &config.evidence {
-            self.evidence(evidence);
+        self.journal(&config.journal);
+        if let Some(dir) = &config.evidence.dir {
+            self.evidence(&config.evidence, dir);
         }
         for (index, line) in config.gpio.iter().enumerate() {
             self.line(config, index, line);
@@ -31,8 +29,8 @@ impl Checks<'_, '_> {
         if let Some(http) = &config.http {
             self.http(http);
         }
-        let is_mute = config.journal.is_none()
-            && config.evidence.is_none()
+        let is_mute = config.journal.dir.is_none()
+            && config.evidence.dir.is_none()
             && config.gpio.is_empty()
             && config.mqtt.is_none()
             && config.webhooks.is_empty()
@@ -49,8 +47,8 @@ impl Checks<'_, '_> {
     /// Journal and evidence delete what is oldest in their folders: nothing else may be there.
     fn folders(&mut self, config: &Config) {
         let kept = [
-            ("journal.dir", config.journal.as_ref().map(|journal| &journal.dir)),
-            ("evidence.dir", config.evidence.as_ref().map(|evidence| &evidence.dir)),
+            ("journal.dir", config.journal.dir.as_ref()),
+            ("evidence.dir", config.evidence.dir.as_ref()),
         ];
         let others =
             [("model.dir", Some(&config.model.dir)), ("learn.dir", config.learn.dir.as_ref())];
@@ -84,7 +82,7 @@ impl Checks<'_, '_> {
         }
     }
 
-    fn evidence(&mut self, evidence: &EvidenceSettings) {
+    fn evidence(&mut self, evidence: &EvidenceSettings, dir: &Path) {
         if evidence.before_mb * 2 > evidence.quota_mb {
             self.refuse(
                 &["evidence.quota_mb", "evidence.before_mb"],
@@ -100,7 +98,7 @@ impl Checks<'_, '_> {
                     &["evidence.require_mount"],
                     "`/` is always mounted: name the disk's mount point, or remove it",
                 );
-            } else if !plain(&evidence.dir).starts_with(plain(mount)) {
+            } else if !plain(dir).starts_with(plain(mount)) {
                 self.refuse(
                     &["evidence.require_mount", "evidence.dir"],
                     "the evidence lies elsewhere: name the mount point that evidence.dir is on",

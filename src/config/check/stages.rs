@@ -94,14 +94,16 @@ impl Checks<'_, '_> {
 
     fn pace(&mut self, config: &Config) {
         let (pace, floor_s) = (&config.pace, config.gate.floor_s);
-        if pace.hot_fps > pace.max_fps {
+        let faster = pace.hot_fps == 0.0 || pace.hot_fps > pace.max_fps;
+        if pace.max_fps > 0.0 && faster {
             self.refuse(
                 &["pace.hot_fps", "pace.max_fps"],
                 "more frames would be scored when hot than when cool: write less than max_fps",
             );
         }
         for (key, fps) in [("pace.max_fps", pace.max_fps), ("pace.hot_fps", pace.hot_fps)] {
-            if fps * (floor_s as f64) < 1.0 {
+            // 0 is no limit.
+            if fps > 0.0 && fps * (floor_s as f64) < 1.0 {
                 self.refuse(
                     &[key, "gate.floor_s"],
                     format!(
@@ -150,12 +152,11 @@ impl Checks<'_, '_> {
                 ),
             );
         }
-        if let Some(alpha) =
-            config.model.alpha.map(|alpha| alpha.get()).filter(|alpha| *alpha >= alarm.clear_p)
-        {
-            self.refuse(
+        let alpha = config.model.alpha.map_or(0.0, |alpha| alpha.get());
+        if alpha > alarm.clear_p {
+            self.warn(
                 &["alarm.clear_p", "model.alpha"],
-                format!("a frame would be unusual and clearly normal at once: write more than alpha, {alpha}"),
+                "does nothing: a frame is clearly normal only if it is not unusual either; write more than alpha",
             );
         }
         let most = DAY_S.checked_div(alarm.cooldown_s).map_or(u64::MAX, |pauses| pauses + 1);

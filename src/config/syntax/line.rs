@@ -11,6 +11,21 @@ pub(super) fn of(text: &str, at: usize) -> &str {
     text[start..].lines().next().unwrap_or("")
 }
 
+/// The end of the last line before that of `at` that says something; 0 if there is none.
+pub(super) fn content_before(text: &str, at: usize) -> usize {
+    let mut end = text.get(..at).and_then(|before| before.rfind('\n'));
+    while let Some(newline) = end {
+        let above = text[..newline].rfind('\n');
+        let start = above.map_or(0, |above| above + 1);
+        let content = without_comment(&text[start..newline]).trim_end();
+        if !content.is_empty() {
+            return start + content.len();
+        }
+        end = above;
+    }
+    0
+}
+
 /// Whether the line is a header, or a key with a value.
 pub(super) fn begins_something(line: &str) -> bool {
     let line = line.trim();
@@ -50,7 +65,9 @@ pub(super) fn diagnosis(text: &str, span: &Range<usize>, message: &str) -> Optio
         return Some("a comment begins with #".into());
     }
     if line.starts_with('{') {
-        return Some("this looks like JSON: write [section] headers and `key = value` lines".into());
+        return Some(
+            "this looks like JSON: write [section] headers and `key = value` lines".into(),
+        );
     }
     if message.starts_with("unclosed") && line.starts_with('[') {
         let name = word(line.trim_start_matches('['));
@@ -78,13 +95,23 @@ fn without_equals(key: &str, rest: &str, message: &str) -> Option<String> {
         return Some(if value.is_empty() {
             format!("a section's header is written [{key}]")
         } else {
-            format!("between key and value stands `=`: write {key} = {}", suggested(value))
+            format!("between key and value stands `=`: write {key} = {}", suggested(key, value).1)
         });
     }
     Some(match rest {
         "]" => format!("the header is not opened: write [{key}]"),
         "" => format!("`{key}` has no value: write {key} = …, or [{key}] for a section"),
-        rest => format!("`=` is missing: write {key} = {}", suggested(rest)),
+        rest => match rest.split_once('=') {
+            Some((words, value)) if !words.trim().is_empty() => {
+                let key = format!("{key} {}", words.trim()).replace(' ', "_");
+                format!(
+                    "a key is one word: write {} = {}",
+                    quoted(&key),
+                    suggested(&key, value.trim()).1
+                )
+            }
+            _ => format!("`=` is missing: write {key} = {}", suggested(key, rest).1),
+        },
     })
 }
 
@@ -98,13 +125,13 @@ fn in_value(key: &str, value: &str, message: &str) -> Option<String> {
         }
         Some('[' | '{') => return None,
         Some('“' | '”' | '„' | '‘' | '’' | '«') => {
-            format!("these are typographic quotes: write {key} = {}", suggested(value))
+            format!("these are typographic quotes: write {key} = {}", suggested(key, value).1)
         }
         Some(quote @ ('"' | '\'')) => return in_quotes(value, quote, message),
-        Some(_) => match suggested(value) {
+        Some(_) => match suggested(key, value) {
             // The parser objects to something else.
-            same if same == value => return None,
-            better => format!("write {key} = {better}"),
+            (_, same) if same == value => return None,
+            (reason, better) => format!("{reason}: write {key} = {better}"),
         },
     })
 }
@@ -112,39 +139,69 @@ fn in_value(key: &str, value: &str, message: &str) -> Option<String> {
 /// A broken text.
 fn in_quotes(value: &str, quote: char, message: &str) -> Option<String> {
     if message.starts_with("missing escaped value") || message.contains("escape") {
-        return Some("in double quotes a `\\` must be written twice; or put the text in single quotes".into());
+        return Some(
+            "in double quotes a `\\` must be written twice; or put the text in single quotes"
+                .into(),
+        );
     }
     let closed = value[1..].find(quote).map(|end| &value[end + 2..]);
     match closed {
         None => Some(format!("the text is not closed: {quote} is missing at its end")),
-        Some(rest) if !rest.trim().is_empty() => Some(
-            "something follows the value: begin a new line, or put # before a comment".into(),
-        ),
+        Some(rest) if !rest.trim().is_empty() => {
+            Some("something follows the value: begin a new line, or put # before a comment".into())
+        }
         Some(_) => None,
     }
 }
 
-/// How a value should have been written.
-fn suggested(value: &str) -> String {
+/// How the value of `key` should have been written, and the rule behind it.
+fn suggested(key: &str, value: &str) -> (&'static str, String) {
+    const SWITCH: &str = "it is true or false, in small letters";
     let bare = value.trim_end_matches([';', ',']).trim_end();
     match bare.to_ascii_lowercase().as_str() {
-        "true" | "yes" | "on" => return "true".into(),
-        "false" | "no" | "off" => return "false".into(),
-        "none" | "null" | "nil" => return "…, or put # before the line for no value".into(),
+        "true" | "yes" | "on" => return (SWITCH, "true".into()),
+        "false" | "no" | "off" => return (SWITCH, "false".into()),
+        "none" | "null" | "nil" => {
+            return ("there is no word for no value", "…, or put # before the line".into());
+        }
         _ => {}
     }
-    if let Some(number) = number(bare) {
-        return number;
+    if let Some((number, unit)) = number(bare) {
+        return ("a number has digits and at most one point", in_unit(key, number, &unit));
     }
     if bare.starts_with(['"', '\'', '[', '{']) {
-        return quoted(bare);
+        return ("something follows the value", quoted(bare));
     }
     let unquoted = bare.trim_matches(|c: char| "“”„‘’«»\"'".contains(c));
-    format!("\"{}\"", quoted(unquoted))
+    ("a text stands in quotes", format!("\"{}\"", quoted(unquoted)))
 }
 
-/// A number without what people put into it: units, blanks and commas between thousands, a missing 0.
-fn number(text: &str) -> Option<String> {
+/// Units by the end of a key, units that people write, and how many of the former one of the latter is.
+const UNITS: [(&str, &[&str], u64); 7] = [
+    ("_ms", &["s", "sec", "secs", "second", "seconds"], 1000),
+    ("_ms", &["m", "min", "minute", "minutes"], 60_000),
+    ("_s", &["m", "min", "minute", "minutes"], 60),
+    ("_s", &["h", "hour", "hours"], 3600),
+    ("_s", &["d", "day", "days"], 86_400),
+    ("_mb", &["g", "gb", "gib"], 1024),
+    ("_mb", &["t", "tb", "tib"], 1024 * 1024),
+];
+
+/// The number in the unit of the key, if it is a whole one.
+fn in_unit(key: &str, number: String, unit: &str) -> String {
+    let unit = unit.to_ascii_lowercase();
+    let of = |(end, units, _): &&(&str, &[&str], u64)| {
+        key.ends_with(end) && units.contains(&unit.as_str())
+    };
+    let Some((_, _, factor)) = UNITS.iter().find(of) else { return number };
+    match number.parse::<u64>().ok().and_then(|whole| whole.checked_mul(*factor)) {
+        Some(product) => product.to_string(),
+        None => number,
+    }
+}
+
+/// A number without what people put into it (blanks and commas between thousands, a missing 0), and its unit.
+fn number(text: &str) -> Option<(String, String)> {
     let (sign, digits) = match text.strip_prefix(['+', '-']) {
         Some(rest) => (&text[..1], rest),
         None => ("", text),
@@ -153,7 +210,8 @@ fn number(text: &str) -> Option<String> {
         .find(|c: char| !(c.is_ascii_digit() || matches!(c, '.' | ',' | '_' | ' ')))
         .unwrap_or(digits.len());
     let (mantissa, unit) = digits.split_at(end);
-    let is_unit = unit.chars().all(|c| c.is_alphabetic() || matches!(c, '°' | '%')) && unit.len() <= 8;
+    let is_unit =
+        unit.chars().all(|c| c.is_alphabetic() || matches!(c, '°' | '%')) && unit.len() <= 8;
     let points = mantissa.matches('.').count();
     if !is_unit || points > 1 || !mantissa.contains(|c: char| c.is_ascii_digit()) {
         return None;
@@ -166,13 +224,15 @@ fn number(text: &str) -> Option<String> {
         mantissa.replace(',', "")
     };
     let kept: String = kept.chars().filter(|c| c.is_ascii_digit() || *c == '.').collect();
-    let (whole, fraction) = kept.split_once('.').map_or((kept.as_str(), None), |(w, f)| (w, Some(f)));
+    let (whole, fraction) =
+        kept.split_once('.').map_or((kept.as_str(), None), |(w, f)| (w, Some(f)));
     let whole = match whole.trim_start_matches('0') {
         "" => "0",
         whole => whole,
     };
     let fraction = fraction.map(|f| if f.is_empty() { ".0".into() } else { format!(".{f}") });
-    Some(format!("{sign}{whole}{}", fraction.unwrap_or_default()))
+    let number = format!("{sign}{whole}{}", fraction.unwrap_or_default());
+    Some((number, unit.to_string()))
 }
 
 /// A key or section that is given a second time; it says where the first one is.
@@ -224,7 +284,17 @@ mod tests {
             ("640x480", "\"640x480\""),
             ("rtsp://u:p@cam", "\"rtsp://***@cam\""),
         ] {
-            assert_eq!(suggested(value), better, "{value}");
+            assert_eq!(suggested("key", value).1, better, "{value}");
+        }
+        for (key, value, better) in [
+            ("stall_ms", "5s", "5000"),
+            ("stall_ms", "5 min", "300000"),
+            ("stall_ms", "500 ms", "500"),
+            ("cooldown_s", "2h", "7200"),
+            ("quota_mb", "8GB", "8192"),
+            ("quota_mb", "99999999999999999999GB", "99999999999999999999"),
+        ] {
+            assert_eq!(suggested(key, value).1, better, "{key} = {value}");
         }
     }
 
