@@ -14,14 +14,19 @@ pub mod bench;
 #[cfg(target_os = "linux")]
 pub mod camera;
 mod clock;
+pub mod completions;
+pub mod config;
 pub mod demo;
 pub mod doctor;
 #[cfg(target_os = "linux")]
 pub mod gpio;
 pub mod inspect;
-
+pub mod learn;
+pub mod model;
+pub mod replay;
 pub mod run;
 pub mod score;
+mod setup;
 mod timing;
 
 /// What computes a frame; results do not depend on it.

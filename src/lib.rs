@@ -13,6 +13,7 @@ pub mod backbone;
 pub mod base64;
 pub mod camera;
 pub mod clock;
+pub mod config;
 pub mod energy;
 pub mod event;
 #[cfg(target_os = "linux")]

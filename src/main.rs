@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
 mod cli;
 
@@ -23,8 +23,14 @@ enum Command {
     Demo(cli::demo::DemoArgs),
     /// Score pictures: one line each.
     Score(cli::score::ScoreArgs),
-    /// Score the frames of a source: one line of JSON each.
+    /// Run the camera box of a configuration, or print the verdicts on a source: one line of JSON each.
     Run(cli::run::RunArgs),
+    /// Say what other settings would have made of a journal, or of pictures.
+    Replay(cli::replay::ReplayArgs),
+    /// Watch a camera and write a model for which what it shows is normal.
+    Learn(cli::learn::LearnArgs),
+    /// Install models on this device, list them, go back.
+    Model(cli::model::ModelArgs),
     /// Say in words what a model directory, a heads file or a backbone holds.
     Inspect(cli::inspect::InspectArgs),
     /// Say what this machine runs a model with: each node, its kernel, its share of the time.
@@ -37,6 +43,10 @@ enum Command {
     /// List GPIO lines, drive one, make all of a configuration safe.
     #[cfg(target_os = "linux")]
     Gpio(cli::gpio::GpioArgs),
+    /// Write, check or show the configuration of a device.
+    Config(cli::config::ConfigArgs),
+    /// Print what makes a shell complete the commands of this program.
+    Completions(cli::completions::CompletionsArgs),
 }
 
 fn main() -> ExitCode {
@@ -46,6 +56,9 @@ fn main() -> ExitCode {
         Command::Demo(args) => cli::demo::run(args).map(|()| ExitCode::SUCCESS),
         Command::Score(args) => cli::score::run(&args),
         Command::Run(args) => cli::run::run(&args),
+        Command::Replay(args) => cli::replay::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Learn(args) => cli::learn::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Model(args) => cli::model::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Doctor(args) => cli::doctor::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Bench(args) => cli::bench::run(&args).map(|()| ExitCode::SUCCESS),
         #[cfg(target_os = "linux")]
@@ -53,15 +66,14 @@ fn main() -> ExitCode {
         #[cfg(target_os = "linux")]
         Command::Gpio(args) => cli::gpio::run(&args),
         Command::Inspect(args) => cli::inspect::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Config(args) => cli::config::run(&args),
+        Command::Completions(args) => cli::completions::run(&args, &mut Args::command()),
     };
     match done {
         Ok(code) => code,
         // `oddsight … | head` closes the pipe: the reader has what it wanted.
         Err(e) if is_broken_pipe(&e) => ExitCode::SUCCESS,
-        Err(e) => {
-            eprintln!("error: {e:#}");
-            ExitCode::FAILURE
-        }
+        Err(e) => cli::config::failure(&e),
     }
 }
 
