@@ -15,12 +15,12 @@ pub const LONG: Duration = Duration::from_secs(60);
 pub fn present(programs: &[&str]) -> bool {
     let missing: Vec<_> = programs.iter().filter(|name| find(name).is_none()).collect();
     if !missing.is_empty() {
-        // Straight to the file, for the harness hides what a passing test prints.
-        let _ = writeln!(
-            std::io::stderr(),
-            "SKIP: {}: {missing:?} are not installed (Debian: mosquitto mosquitto-clients openssl)",
-            thread::current().name().unwrap_or("a test"),
+        let test = thread::current().name().unwrap_or("a test").to_string();
+        let line = format!(
+            "\nSKIP: {test}: {missing:?} not installed (Debian: mosquitto mosquitto-clients openssl)\n"
         );
+        // Straight to the file, for the harness hides what a passing test prints; at once, for others print as well.
+        let _ = std::io::stderr().write_all(line.as_bytes());
     }
     missing.is_empty()
 }
