@@ -14,6 +14,7 @@ pub mod bench;
 mod clock;
 pub mod demo;
 pub mod doctor;
+pub mod events;
 pub mod inspect;
 mod memory;
 pub mod run;

@@ -21,4 +21,5 @@ pub mod logger;
 pub mod model;
 pub mod random;
 pub mod sink;
+pub mod storage;
 pub mod verdict;

@@ -25,6 +25,8 @@ enum Command {
     Score(cli::score::ScoreArgs),
     /// Score the frames of a source: one line of JSON each.
     Run(cli::run::RunArgs),
+    /// Say what a journal says happened.
+    Events(cli::events::EventsArgs),
     /// Say in words what a model directory, a heads file or a backbone holds.
     Inspect(cli::inspect::InspectArgs),
     /// Say what this machine runs a model with: each node, its kernel, its share of the time.
@@ -40,6 +42,7 @@ fn main() -> ExitCode {
         Command::Demo(args) => cli::demo::run(args).map(|()| ExitCode::SUCCESS),
         Command::Score(args) => cli::score::run(&args),
         Command::Run(args) => cli::run::run(&args),
+        Command::Events(args) => cli::events::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Doctor(args) => cli::doctor::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Bench(args) => cli::bench::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Inspect(args) => cli::inspect::run(&args).map(|()| ExitCode::SUCCESS),

@@ -1,5 +1,10 @@
 //! Where events go.
 
+pub mod evidence;
+#[cfg(test)]
+pub(crate) mod fixtures;
+pub mod journal;
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
