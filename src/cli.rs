@@ -20,6 +20,7 @@ pub mod demo;
 pub mod doctor;
 #[cfg(target_os = "linux")]
 pub mod gpio;
+pub mod events;
 pub mod inspect;
 pub mod learn;
 pub mod model;

@@ -9,6 +9,8 @@
 //! The device program `oddsight` and the host program `oddsight-train` both run this code: there is
 //! no second implementation of preprocessing, features or scores.
 
+#[cfg(target_os = "linux")]
+
 pub mod backbone;
 pub mod base64;
 pub mod camera;
@@ -16,10 +18,9 @@ pub mod clock;
 pub mod config;
 pub mod energy;
 pub mod event;
-#[cfg(target_os = "linux")]
-pub mod gpio;
 pub mod fit;
 pub mod gate;
+pub mod gpio;
 pub mod http;
 pub mod image;
 pub mod kernel;
@@ -31,5 +32,6 @@ pub mod model;
 pub mod random;
 pub mod sink;
 pub mod status;
+pub mod storage;
 pub mod tls;
 pub mod verdict;

@@ -31,6 +31,8 @@ enum Command {
     Learn(cli::learn::LearnArgs),
     /// Install models on this device, list them, go back.
     Model(cli::model::ModelArgs),
+    /// Say what a journal says happened.
+    Events(cli::events::EventsArgs),
     /// Say in words what a model directory, a heads file or a backbone holds.
     Inspect(cli::inspect::InspectArgs),
     /// Say what this machine runs a model with: each node, its kernel, its share of the time.
@@ -59,6 +61,7 @@ fn main() -> ExitCode {
         Command::Replay(args) => cli::replay::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Learn(args) => cli::learn::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Model(args) => cli::model::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Events(args) => cli::events::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Doctor(args) => cli::doctor::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Bench(args) => cli::bench::run(&args).map(|()| ExitCode::SUCCESS),
         #[cfg(target_os = "linux")]

@@ -1,9 +1,11 @@
 //! Where events go.
 
+pub mod evidence;
 #[cfg(target_os = "linux")]
 pub mod gpio;
 #[cfg(target_os = "linux")]
 pub mod hook;
+pub mod journal;
 pub mod mqtt;
 pub mod outbox;
 mod pause;
@@ -13,6 +15,8 @@ pub mod webhook;
 #[cfg(test)]
 #[path = "../tests/support/messages.rs"]
 mod messages;
+#[cfg(test)]
+pub(crate) mod fixtures;
 
 use std::fmt;
 use std::sync::Arc;

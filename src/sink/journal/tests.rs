@@ -1,0 +1,600 @@
+use std::fs;
+use std::io::Write as _;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use proptest::prelude::*;
+
+use super::record::Line;
+use super::*;
+use crate::event::Phase;
+use crate::sink::fixtures::{at, message, message_item};
+use crate::storage::crash::{Recorder, scratch};
+use crate::storage::{Answer, Op, StorageErrorKind};
+
+fn settings() -> JournalSettings {
+    JournalSettings { segment_mb: 1, most_mb: 1, ..JournalSettings::default() }
+}
+
+fn score(seq: u64) -> ScoreLine {
+    ScoreLine {
+        seq,
+        at: at(seq * 100),
+        region: "frame".into(),
+        energy_q16: -77_123 + seq as i64,
+        p_value: 0.04795204795204795,
+        name: String::new(),
+    }
+}
+
+fn read(path: &Path) -> (Vec<Record>, Skipped) {
+    let mut reader = Reader::open(path).unwrap();
+    let records: Vec<Record> = reader.by_ref().collect();
+    (records, reader.skipped())
+}
+
+/// The `seq` of each message, and of each score.
+fn numbers(records: &[Record]) -> (Vec<u64>, Vec<u64>) {
+    let (mut messages, mut scores) = (Vec::new(), Vec::new());
+    for record in records {
+        match record {
+            Record::Message(message) => messages.push(message.seq),
+            Record::Score(score) => scores.push(score.seq),
+            Record::Note(_) => {}
+        }
+    }
+    (messages, scores)
+}
+
+fn notes(records: &[Record]) -> Vec<String> {
+    let note = |record: &Record| match record {
+        Record::Note(note) => Some(note.note.clone()),
+        _ => None,
+    };
+    records.iter().filter_map(note).collect()
+}
+
+fn segments(dir: &Path) -> Vec<String> {
+    let names = fs::read_dir(dir).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap());
+    let mut names: Vec<String> = names.collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn what_goes_in_comes_out() {
+    let dir = scratch();
+    let mut journal = Journal::new(dir.path(), &settings());
+    let scores = journal.scores();
+    for seq in 0..3 {
+        scores.push(score(seq));
+    }
+    journal.deliver(&message_item(7, Phase::Start, 41)).unwrap();
+    scores.push(score(3));
+    journal.close();
+    let (records, skipped) = read(dir.path());
+    assert_eq!(skipped, Skipped::default());
+    assert!(matches!(&records[0], Record::Note(note) if note.segment == 1));
+    let mut expected: Vec<Record> = (0..3).map(|seq| Record::Score(score(seq))).collect();
+    expected.push(Record::Message(message(7, Phase::Start, 41)));
+    expected.push(Record::Score(score(3)));
+    assert_eq!(records[1..], expected);
+}
+
+/// The checksum is what the documentation says: other programs may check it.
+#[test]
+fn a_line_is_json_with_a_checksum() {
+    let dir = scratch();
+    let mut journal = Journal::new(dir.path(), &settings());
+    journal.score(score(5));
+    journal.close();
+    let text = fs::read_to_string(dir.path().join("00000001.jsonl")).unwrap();
+    let line = text.lines().last().unwrap();
+    let (body, rest) = line.split_once(r#","crc":""#).unwrap();
+    assert_eq!(
+        body,
+        concat!(
+            r#"{"record":"score","seq":5,"mono_ms":500,"utc_ms":1000000500,"clock_synced":false,"#,
+            r#""region":"frame","energy_q16":-77118,"p_value":0.04795204795204795"#
+        )
+    );
+    assert_eq!(rest, format!("{:08x}\"}}", crc32fast::hash(format!("1:{body}").as_bytes())));
+    serde_json::from_str::<serde_json::Value>(line).unwrap();
+}
+
+#[test]
+fn scores_wait_for_a_tick_or_a_message() {
+    let dir = scratch();
+    let mut journal = Journal::new(dir.path(), &settings());
+    journal.tick(at(0));
+    journal.score(score(1));
+    let wait = journal.tick(at(GATHER_MS - 1));
+    assert_eq!(wait, Duration::from_millis(1));
+    assert!(numbers(&read(dir.path()).0).1.is_empty());
+    journal.tick(at(GATHER_MS));
+    assert_eq!(numbers(&read(dir.path()).0).1, [1]);
+    let off = JournalSettings { scores: false, ..settings() };
+    let mut journal = Journal::new(dir.path().join("off"), &off);
+    journal.score(score(1));
+    journal.close();
+    assert!(numbers(&read(&dir.path().join("off")).0).1.is_empty());
+}
+
+#[test]
+fn the_quota_holds_and_the_oldest_goes() {
+    let dir = scratch();
+    let mut journal = Journal::new(dir.path(), &settings());
+    for seq in 0..9000 {
+        journal.score(score(seq));
+        if seq % 100 == 99 {
+            journal.deliver(&message_item(1, Phase::Update, seq)).unwrap();
+            let bytes: u64 = fs::read_dir(dir.path())
+                .unwrap()
+                .map(|e| e.unwrap().metadata().unwrap().len())
+                .sum();
+            assert!(bytes <= 1 << 20, "{bytes}");
+            assert_eq!(bytes, journal.usage().bytes());
+        }
+    }
+    let (records, skipped) = read(dir.path());
+    assert_eq!(skipped, Skipped::default());
+    let (messages, scores) = numbers(&records);
+    assert!(scores.len() > 3000 && scores.windows(2).all(|pair| pair[1] == pair[0] + 1));
+    assert_eq!((scores.last(), messages.last()), (Some(&8999), Some(&8999)));
+    assert!(
+        journal.usage().deleted() > 0 && !segments(dir.path()).contains(&"00000001.jsonl".into())
+    );
+}
+
+#[test]
+fn a_torn_line_is_closed_at_the_next_start_and_costs_no_other() {
+    for tail in [&b"{\"record\":\"sco"[..], &[0; 5000], &[0xff; 3], b"\n\n{}"] {
+        let dir = scratch();
+        let mut journal = Journal::new(dir.path(), &settings());
+        journal.deliver(&message_item(1, Phase::Start, 0)).unwrap();
+        drop(journal);
+        let segment = dir.path().join("00000001.jsonl");
+        fs::OpenOptions::new().append(true).open(&segment).unwrap().write_all(tail).unwrap();
+        assert_eq!(read(dir.path()).1.unknown, 0);
+        let mut journal = Journal::new(dir.path(), &settings());
+        journal.deliver(&message_item(1, Phase::End, 1)).unwrap();
+        assert_eq!(segments(dir.path()).len(), 1);
+        let (records, skipped) = read(dir.path());
+        assert_eq!(numbers(&records).0, [0, 1]);
+        assert!(skipped.damaged >= 1);
+        assert!(notes(&records)[1].contains("had no end"), "{:?}", notes(&records));
+    }
+}
+
+#[test]
+fn a_line_that_lacks_only_its_newline_is_saved() {
+    let dir = scratch();
+    let mut journal = Journal::new(dir.path(), &settings());
+    journal.deliver(&message_item(1, Phase::Start, 0)).unwrap();
+    drop(journal);
+    let segment = dir.path().join("00000001.jsonl");
+    let mut bytes = fs::read(&segment).unwrap();
+    bytes.pop();
+    fs::write(&segment, bytes).unwrap();
+    Journal::new(dir.path(), &settings()).deliver(&message_item(1, Phase::End, 1)).unwrap();
+    let (records, skipped) = read(dir.path());
+    assert_eq!((numbers(&records).0, skipped.damaged), (vec![0, 1], 0));
+}
+
+#[test]
+fn every_promise_survives_any_power_cut() {
+    let dir = scratch();
+    let recorder = Recorder::new(dir.path());
+    let folder = dir.path().join("j");
+    let mut kept = Vec::new();
+    // Names fill segments, so that they change and the oldest are deleted.
+    let long = |seq| ScoreLine { name: "n".repeat(40_000), ..score(seq) };
+    for start in 0..4 {
+        let mut journal = Journal::on(recorder.disk(|_| Answer::Go), &folder, &settings());
+        for i in 0..8 {
+            let seq = start * 8 + i;
+            journal.score(long(seq));
+            journal.tick(at(seq * 3000));
+            journal.deliver(&message_item(start, Phase::Update, seq)).unwrap();
+            recorder.promise();
+            kept.push(journal.usage().deleted());
+        }
+        // A process that is killed closes nothing.
+        drop(journal);
+    }
+    assert!(kept.iter().any(|deleted| *deleted > 0));
+    let states = recorder.explore(8, |root, promises| {
+        let folder = root.join("j");
+        let before = if folder.exists() { numbers(&read(&folder).0).0 } else { Vec::new() };
+        // Messages whose segment was deleted to make room are gone; all later ones are there, in order.
+        assert!(before.windows(2).all(|pair| pair[1] == pair[0] + 1), "{before:?}");
+        if promises > 0 {
+            let last = before.last().copied();
+            assert!(last == Some(promises as u64 - 1) || last == Some(promises as u64), "{last:?}");
+        }
+        let mut journal = Journal::new(&folder, &settings());
+        journal.deliver(&message_item(9, Phase::Start, 1000)).unwrap();
+        let after = numbers(&read(&folder).0).0;
+        assert!(after.ends_with(&[1000]), "{after:?}");
+    });
+    assert!(states > 500, "{states}");
+}
+
+/// A disk with so much room, and what a deleted file gives back.
+fn narrow(room: &Arc<AtomicU64>, given_back: &Arc<AtomicU64>) -> Disk {
+    let (room, given_back) = (room.clone(), given_back.clone());
+    Disk::scripted(move |op| match op {
+        Op::Write { bytes, .. } => {
+            let (free, wanted) = (room.load(Relaxed), bytes.len() as u64);
+            room.store(free.saturating_sub(wanted), Relaxed);
+            match free >= wanted {
+                true => Answer::Go,
+                false => Answer::Short(free as usize, std::io::ErrorKind::StorageFull),
+            }
+        }
+        Op::Remove(_) => {
+            room.store(room.load(Relaxed).saturating_add(given_back.load(Relaxed)), Relaxed);
+            Answer::Go
+        }
+        _ => Answer::Go,
+    })
+}
+
+#[test]
+fn a_full_disk_costs_whole_lines_only() {
+    let dir = scratch();
+    let room = Arc::new(AtomicU64::new(10_000));
+    let mut journal = Journal::on(narrow(&room, &Arc::default()), dir.path(), &settings());
+    journal.deliver(&message_item(1, Phase::Start, 0)).unwrap();
+    room.store(100, Relaxed);
+    let full = journal.deliver(&message_item(1, Phase::Update, 1)).unwrap_err();
+    assert!(full.is_passing() && full.to_string().contains("free some room"), "{full}");
+    // The half line is taken back: nothing is torn.
+    assert_eq!(read(dir.path()).1, Skipped::default());
+    assert!(fs::read(dir.path().join("00000001.jsonl")).unwrap().ends_with(b"\n"));
+    room.store(10_000, Relaxed);
+    journal.deliver(&message_item(1, Phase::Update, 1)).unwrap();
+    let (records, skipped) = read(dir.path());
+    assert_eq!((numbers(&records).0, skipped), (vec![0, 1], Skipped::default()));
+}
+
+#[test]
+fn a_full_disk_takes_the_oldest_segments_and_leaves_four() {
+    let dir = scratch();
+    let (room, given_back) = (Arc::new(AtomicU64::new(u64::MAX)), Arc::new(AtomicU64::new(1_000)));
+    let wide = JournalSettings { most_mb: 64, ..settings() };
+    let mut journal = Journal::on(narrow(&room, &given_back), dir.path(), &wide);
+    for seq in 0..6000 {
+        journal.score(ScoreLine { name: "n".repeat(900), ..score(seq) });
+        if seq % 50 == 49 {
+            journal.deliver(&message_item(2, Phase::Update, seq)).unwrap();
+        }
+    }
+    let before = segments(dir.path()).len();
+    assert!(before >= 6);
+    room.store(0, Relaxed);
+    journal.deliver(&message_item(3, Phase::Start, 10_000)).unwrap();
+    assert_eq!(segments(dir.path()).len(), before - 1);
+    given_back.store(0, Relaxed);
+    room.store(0, Relaxed);
+    assert!(journal.deliver(&message_item(3, Phase::End, 10_001)).unwrap_err().is_passing());
+    assert_eq!(segments(dir.path()).len(), 4);
+    assert_eq!(numbers(&read(dir.path()).0).0.last(), Some(&10_000));
+}
+
+#[test]
+fn a_flush_that_fails_makes_the_message_be_written_elsewhere() {
+    let dir = scratch();
+    let failures = Arc::new(AtomicU64::new(0));
+    let left = failures.clone();
+    let disk = Disk::scripted(move |op| match op {
+        Op::Sync(_) if left.load(Relaxed) > 0 => {
+            left.fetch_sub(1, Relaxed);
+            Answer::Fail(std::io::ErrorKind::Other)
+        }
+        _ => Answer::Go,
+    });
+    let mut journal = Journal::on(disk, dir.path(), &settings());
+    journal.deliver(&message_item(1, Phase::Start, 0)).unwrap();
+    failures.store(3, Relaxed);
+    for _ in 0..3 {
+        assert!(journal.deliver(&message_item(1, Phase::End, 1)).unwrap_err().is_passing());
+    }
+    journal.deliver(&message_item(1, Phase::End, 1)).unwrap();
+    // The first try stands in the segment that could not be flushed; the others' segments were removed.
+    assert_eq!(segments(dir.path()), ["00000001.jsonl", "00000002.jsonl"]);
+    let (records, skipped) = read(dir.path());
+    assert_eq!((numbers(&records).0, skipped), (vec![0, 1, 1], Skipped::default()));
+    assert!(notes(&records).iter().any(|note| note.contains("could not be flushed")));
+}
+
+#[test]
+fn a_read_only_disk_passes() {
+    let dir = scratch();
+    let read_only = Arc::new(AtomicU64::new(0));
+    let is_read_only = read_only.clone();
+    let disk = Disk::scripted(move |op| match op {
+        Op::Free(_) => Answer::Go,
+        _ if is_read_only.load(Relaxed) > 0 => Answer::Fail(std::io::ErrorKind::ReadOnlyFilesystem),
+        _ => Answer::Go,
+    });
+    let mut journal = Journal::on(disk, dir.path(), &settings());
+    journal.deliver(&message_item(1, Phase::Start, 0)).unwrap();
+    read_only.store(1, Relaxed);
+    for seq in 0..MOST_SCORES as u64 + 10 {
+        journal.score(score(seq));
+    }
+    let why = journal.deliver(&message_item(1, Phase::End, 1)).unwrap_err();
+    assert!(why.is_passing() && why.to_string().contains("fsck"), "{why}");
+    assert_eq!(journal.usage().dropped(), 10);
+    read_only.store(0, Relaxed);
+    journal.deliver(&message_item(1, Phase::End, 1)).unwrap();
+    let (records, skipped) = read(dir.path());
+    let (messages, scores) = numbers(&records);
+    assert_eq!((messages, skipped), (vec![0, 1], Skipped::default()));
+    assert_eq!((scores.len(), scores[0]), (MOST_SCORES, 10));
+    assert!(notes(&records).contains(&"10 score lines were lost".to_string()));
+}
+
+#[test]
+fn a_folder_that_cannot_be_one_is_explained() {
+    let dir = scratch();
+    let path = dir.path().join("journal");
+    fs::write(&path, "a file").unwrap();
+    let mut journal = Journal::new(&path, &settings());
+    let why = journal.open().unwrap_err();
+    assert_eq!(why.kind(), StorageErrorKind::NotAFolder);
+    assert!(why.to_string().contains("a file in the folder's place"), "{why}");
+    // A person puts it right, and nobody has to start the device again.
+    fs::remove_file(&path).unwrap();
+    journal.deliver(&message_item(1, Phase::Start, 0)).unwrap();
+    assert_eq!(Journal::new(&path, &settings()).open().unwrap_err().kind(), StorageErrorKind::Busy);
+}
+
+#[test]
+fn a_journal_that_is_taken_away_is_begun_again() {
+    let dir = scratch();
+    let folder = dir.path().join("j");
+    let mut journal = Journal::new(&folder, &settings());
+    journal.deliver(&message_item(1, Phase::Start, 0)).unwrap();
+    fs::remove_file(folder.join("00000001.jsonl")).unwrap();
+    journal.deliver(&message_item(1, Phase::Update, 1)).unwrap();
+    assert_eq!(numbers(&read(&folder).0).0, [1]);
+    fs::rename(&folder, dir.path().join("elsewhere")).unwrap();
+    journal.deliver(&message_item(1, Phase::End, 2)).unwrap();
+    assert_eq!(numbers(&read(&folder).0).0, [2]);
+}
+
+#[test]
+fn foreign_files_stay() {
+    let dir = scratch();
+    fs::write(dir.path().join("notes.txt"), "mine").unwrap();
+    fs::write(dir.path().join("1.jsonl"), "mine").unwrap();
+    fs::create_dir(dir.path().join("00000003.jsonl")).unwrap();
+    std::os::unix::fs::symlink("/etc/passwd", dir.path().join("00000007.jsonl")).unwrap();
+    let mut journal = Journal::new(dir.path(), &settings());
+    for seq in 0..9000 {
+        journal.score(score(seq));
+        if seq % 1000 == 0 {
+            journal.deliver(&message_item(1, Phase::Update, seq)).unwrap();
+        }
+    }
+    journal.close();
+    assert!(journal.usage().deleted() > 0);
+    let names = segments(dir.path());
+    for foreign in ["notes.txt", "1.jsonl", "00000003.jsonl", "00000007.jsonl"] {
+        assert!(names.iter().any(|name| name == foreign), "{foreign}");
+    }
+    assert_eq!(read(dir.path()).1, Skipped::default());
+}
+
+#[test]
+fn numbers_end_some_day() {
+    let dir = scratch();
+    fs::write(dir.path().join("99999998.jsonl"), vec![b'\n'; 1 << 20]).unwrap();
+    let mut journal = Journal::new(dir.path(), &settings());
+    for seq in 0..3000 {
+        journal.score(score(seq));
+        if seq % 1000 == 0 {
+            journal.deliver(&message_item(1, Phase::Update, seq)).unwrap();
+        }
+    }
+    journal.close();
+    // After eight digits come nine, and the order stays.
+    assert!(segments(dir.path()).contains(&"100000000.jsonl".to_string()));
+    let (_, scores) = numbers(&read(dir.path()).0);
+    assert!(scores.windows(2).all(|pair| pair[1] == pair[0] + 1) && scores.last() == Some(&2999));
+
+    let dir = scratch();
+    fs::write(dir.path().join("999999999999.jsonl"), vec![b'\n'; 1 << 20]).unwrap();
+    let mut journal = Journal::new(dir.path(), &settings());
+    let why = journal.deliver(&message_item(1, Phase::Start, 0)).unwrap_err();
+    assert!(why.is_passing() && why.to_string().contains("used up"), "{why}");
+}
+
+#[test]
+fn a_reader_follows_a_writer() {
+    let dir = scratch();
+    let mut journal = Journal::new(dir.path(), &settings());
+    journal.open().unwrap();
+    let mut reader = Reader::open(dir.path()).unwrap();
+    let mut seen = Vec::new();
+    for seq in 0..6000 {
+        journal.score(score(seq));
+        if seq % 37 == 0 {
+            journal.deliver(&message_item(1, Phase::Update, seq)).unwrap();
+            seen.extend(numbers(&reader.by_ref().collect::<Vec<_>>()).1);
+        }
+    }
+    journal.close();
+    seen.extend(numbers(&reader.by_ref().collect::<Vec<_>>()).1);
+    assert_eq!(seen, (0..6000).collect::<Vec<u64>>());
+    assert_eq!(reader.skipped(), Skipped::default());
+    // A half line is read when it is whole, and forgotten when it is taken back.
+    let newest = dir.path().join(segments(dir.path()).last().unwrap());
+    let len = fs::metadata(&newest).unwrap().len();
+    let file = fs::OpenOptions::new().append(true).open(&newest).unwrap();
+    (&file).write_all(b"{\"record\":\"score\",\"seq\":1").unwrap();
+    assert_eq!(reader.next(), None);
+    file.set_len(len).unwrap();
+    let mut journal = Journal::new(dir.path(), &settings());
+    journal.score(score(6000));
+    journal.close();
+    assert_eq!(numbers(&reader.by_ref().collect::<Vec<_>>()).1, [6000]);
+    assert_eq!(reader.skipped(), Skipped::default());
+}
+
+#[test]
+fn a_segment_can_be_read_wherever_it_was_copied() {
+    let dir = scratch();
+    let mut journal = Journal::new(dir.path().join("j"), &settings());
+    for seq in 0..3000 {
+        journal.score(score(seq));
+        if seq % 500 == 0 {
+            journal.deliver(&message_item(1, Phase::Update, seq)).unwrap();
+        }
+    }
+    journal.close();
+    let (records, _) = read(&dir.path().join("j"));
+    let mut all = Vec::new();
+    for name in segments(&dir.path().join("j")) {
+        let bytes = fs::read(dir.path().join("j").join(name)).unwrap();
+        all.extend_from_slice(&bytes);
+    }
+    let copy = dir.path().join("all.jsonl");
+    fs::write(&copy, &all).unwrap();
+    assert_eq!(read(&copy), (records, Skipped::default()));
+    // Under a number that is not its own, nothing is believed: such lines are what an older segment left on the card.
+    let wrong = dir.path().join("00000042.jsonl");
+    fs::write(&wrong, &all).unwrap();
+    let (records, skipped) = read(&wrong);
+    assert!(records.is_empty() && skipped.damaged > 3000);
+}
+
+#[test]
+fn lines_of_a_newer_version_are_passed_over() {
+    let dir = scratch();
+    let body = r#"{"record":"weather","wind":3"#;
+    let crc = crc32fast::hash(format!("1:{body}").as_bytes());
+    fs::write(dir.path().join("00000001.jsonl"), format!("{body},\"crc\":\"{crc:08x}\"}}\n"))
+        .unwrap();
+    let (records, skipped) = read(dir.path());
+    assert!(records.is_empty());
+    assert_eq!(skipped, Skipped { unknown: 1, ..Skipped::default() });
+}
+
+#[test]
+fn a_message_that_is_too_long_is_refused_and_a_score_dropped() {
+    let dir = scratch();
+    let mut journal = Journal::new(dir.path(), &settings());
+    let mut long = message(1, Phase::Start, 0);
+    long.device = "d".repeat(MAX_LINE).into();
+    let refused = journal.deliver(&Item::Message(Arc::new(long))).unwrap_err();
+    assert!(!refused.is_passing(), "{refused}");
+    journal.score(ScoreLine { name: "n".repeat(MAX_LINE), ..score(1) });
+    journal.score(score(2));
+    journal.close();
+    assert_eq!(numbers(&read(dir.path()).0).1, [2]);
+    assert_eq!(journal.usage().dropped(), 1);
+}
+
+/// A journal of one segment, as bytes.
+fn a_segment() -> Vec<u8> {
+    let dir = scratch();
+    let mut journal = Journal::new(dir.path(), &settings());
+    for seq in 0..6 {
+        journal.score(score(seq));
+    }
+    journal.deliver(&message_item(1, Phase::Start, 77)).unwrap();
+    journal.close();
+    fs::read(dir.path().join("00000001.jsonl")).unwrap()
+}
+
+/// Reads bytes as a segment, and says whether each record is one that was written.
+fn read_bytes(bytes: &[u8]) -> (Vec<Record>, Skipped) {
+    let dir = scratch();
+    fs::write(dir.path().join("00000001.jsonl"), bytes).unwrap();
+    fs::write(dir.path().join("00000002.jsonl"), b"").unwrap();
+    read(dir.path())
+}
+
+/// A hundred thousand hostile segments: bytes of a real one that were changed, cut, doubled, or made up.
+#[test]
+fn whatever_is_on_the_card_only_what_was_written_is_read() {
+    let segment = a_segment();
+    let (written, _) = read_bytes(&segment);
+    let mut random = crate::random::Random::new(5);
+    for _ in 0..100_000 {
+        let mut bytes = segment.clone();
+        for _ in 0..random.below(4) {
+            let len = bytes.len() as u64;
+            let (a, b) = (random.below(len + 1) as usize, random.below(len + 1) as usize);
+            let (from, to) = (a.min(b), a.max(b));
+            match random.below(5) {
+                0 => bytes.truncate(a),
+                1 => bytes[from..to].fill(random.next_u64() as u8),
+                2 => drop(bytes.drain(from..to)),
+                3 if a < bytes.len() => bytes[a] ^= 1 << random.below(8),
+                _ => {
+                    let copy = bytes[from..to].to_vec();
+                    let _ = bytes.splice(a..a, copy).count();
+                }
+            }
+            if bytes.is_empty() {
+                break;
+            }
+        }
+        // Without the folder: a file for each would measure the disk.
+        for line in bytes.split(|b| *b == b'\n') {
+            if let Line::Record(record) = record::parse(line, Some(1)).0 {
+                assert!(written.contains(&record), "{record:?}");
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 500, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_reader_takes_any_bytes(bytes in prop::collection::vec(any::<u8>(), 0..2000)) {
+        let (records, skipped) = read_bytes(&bytes);
+        let lines = bytes.split(|b| *b == b'\n').count() as u64 - u64::from(bytes.ends_with(b"\n") || bytes.is_empty());
+        prop_assert_eq!(records.len() as u64 + skipped.damaged + skipped.unknown, lines);
+    }
+
+    #[test]
+    fn damage_costs_the_lines_that_it_touches(at in 0usize..2000, len in 1usize..300, with in any::<u8>()) {
+        let segment = a_segment();
+        let mut bytes = segment.clone();
+        let from = at % bytes.len();
+        let to = (from + len).min(bytes.len());
+        bytes[from..to].fill(with);
+        let touched = |line: &(usize, usize)| line.0 < to && from < line.1;
+        let mut start = 0;
+        let mut lines = Vec::new();
+        for (end, byte) in segment.iter().enumerate() {
+            if *byte == b'\n' {
+                lines.push((start, end + 1));
+                start = end + 1;
+            }
+        }
+        let untouched = lines.iter().filter(|line| !touched(line)).count();
+        // A newline that is gone costs the line after it, too.
+        let newlines = lines.iter().filter(|line| (from..to).contains(&(line.1 - 1))).count();
+        let (records, _) = read_bytes(&bytes);
+        prop_assert!(records.len() + newlines.min(1) >= untouched);
+    }
+}
+
+#[test]
+fn a_line_without_end_takes_no_memory() {
+    let dir = scratch();
+    let mut bytes = vec![b'x'; 3 * MAX_LINE];
+    bytes.push(b'\n');
+    bytes.extend_from_slice(&a_segment());
+    fs::write(dir.path().join("00000001.jsonl"), &bytes).unwrap();
+    let mut reader = Reader::open(dir.path()).unwrap();
+    let records = reader.by_ref().count();
+    assert_eq!((records, reader.skipped().damaged), (8, 1));
+}
