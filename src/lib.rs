@@ -14,9 +14,9 @@ pub mod camera;
 pub mod clock;
 pub mod energy;
 pub mod event;
+pub mod fit;
 #[cfg(target_os = "linux")]
 pub mod gpio;
-pub mod fit;
 pub mod image;
 pub mod kernel;
 pub mod logger;

@@ -94,7 +94,9 @@ impl FromStr for SourceUri {
 
     fn from_str(text: &str) -> Result<SourceUri, CameraError> {
         match text.split_once(':') {
-            Some(("v4l2", rest)) if v4l2(rest).is_some() => Ok(v4l2(rest).map(SourceUri::V4l2).ok_or(CameraError::new(CameraErrorKind::Spec, ""))?),
+            Some(("v4l2", rest)) if v4l2(rest).is_some() => Ok(v4l2(rest)
+                .map(SourceUri::V4l2)
+                .ok_or(CameraError::new(CameraErrorKind::Spec, ""))?),
             Some(("dir", path)) if !path.is_empty() => Ok(SourceUri::Dir(path.into())),
             Some(("tar", path)) if !path.is_empty() => Ok(SourceUri::Tar(path.into())),
             Some(("synth", _)) => Ok(SourceUri::Synth(text.parse::<SynthSpec>()?.seed)),
