@@ -301,11 +301,7 @@ fn agree(device: &Device, spec: &V4l2Spec) -> Result<Agreed, CameraError> {
 }
 
 /// The format to ask for: the spec's, or the best one that comes in the size.
-fn choose(
-    offers: &[Offer],
-    spec: &V4l2Spec,
-    size: (u32, u32),
-) -> Option<(PixelFormat, FourCc)> {
+fn choose(offers: &[Offer], spec: &V4l2Spec, size: (u32, u32)) -> Option<(PixelFormat, FourCc)> {
     let candidates = || {
         FORMATS
             .into_iter()
@@ -368,12 +364,14 @@ fn set_rate(
     let Some(fps) = wanted else { return Ok(told(&parm)) };
     let wanted = format!("{fps} frames per second at {}x{}", agreed.width, agreed.height);
     let offered = || {
-        let fourcc = device.offers().into_iter().find(|o| format_of(o.fourcc) == Some(agreed.format));
+        let fourcc =
+            device.offers().into_iter().find(|o| format_of(o.fourcc) == Some(agreed.format));
         let rates = fourcc.map(|o| device.rates(o.fourcc, (agreed.width, agreed.height)));
         format!("it offers {}", rates.unwrap_or(Rates::Unknown))
     };
     let refuse = |offered: String| {
-        let why = format!("{}: the camera does not give {wanted}: {offered}", device.path().display());
+        let why =
+            format!("{}: the camera does not give {wanted}: {offered}", device.path().display());
         CameraError::new(CameraErrorKind::Refused, why)
     };
     if !able {
@@ -406,13 +404,15 @@ fn map(device: &Device) -> Result<Vec<Mapping>, CameraError> {
     let file: &File = device.file();
     (0..request.count.min(32))
         .map(|index| {
-            Mapping::new(file, index).map_err(|e| io_error(device, CameraErrorKind::Read, "mapping a buffer", &e))
+            Mapping::new(file, index)
+                .map_err(|e| io_error(device, CameraErrorKind::Read, "mapping a buffer", &e))
         })
         .collect()
 }
 
 fn refused(device: &Device, wanted: &str, offers: &[Offer]) -> CameraError {
-    let mut why = format!("{}: the camera does not give {wanted}; it offers", device.path().display());
+    let mut why =
+        format!("{}: the camera does not give {wanted}; it offers", device.path().display());
     let known: Vec<String> = offers
         .iter()
         .filter_map(|offer| format_of(offer.fourcc).map(|format| (format, offer)))

@@ -90,7 +90,8 @@ fn list(out: &mut impl Write) -> Result<()> {
     }
     for chip in chips {
         writeln!(out, "{}  {}, {} lines", chip.path.display(), chip.label, chip.lines.len())?;
-        for line in chip.lines.iter().filter(|line| !line.name.is_empty() || !line.user.is_empty()) {
+        for line in chip.lines.iter().filter(|line| !line.name.is_empty() || !line.user.is_empty())
+        {
             let direction = if line.is_output { "output" } else { "input" };
             let user = match line.user.as_str() {
                 "" => String::new(),
@@ -116,8 +117,13 @@ fn set(line: &LineArgs, level: Level, hold: Duration) -> Result<()> {
 fn safe(config: &Path) -> Result<ExitCode> {
     let text = fs::read_to_string(config)
         .with_context(|| format!("{}: cannot be read", config.display()))?;
+    let tables = tables::gpio(&text, std::env::vars());
     let mut code = ExitCode::SUCCESS;
-    for (index, settings) in tables::gpio(&text, std::env::vars())?.into_iter().enumerate() {
+    for mistake in &tables.mistakes {
+        eprintln!("error: {}: {mistake}", config.display());
+        code = ExitCode::FAILURE;
+    }
+    for (index, settings) in tables.lines.into_iter().enumerate() {
         let done = settings.and_then(|settings| {
             settings.make_safe()?;
             Ok(settings)

@@ -100,9 +100,7 @@ fn is_there(rig: &Camera) -> Result<(), String> {
     let identity = device.identity().map_err(|e| e.to_string())?;
     expect(identity.captures, || identity.unusable.to_string())?;
     let offers = device.offers();
-    expect(!offers.is_empty(), || "it offers no format".to_string())?;
-    println!("{} ({}): {} formats", identity.card, identity.driver, offers.len());
-    Ok(())
+    expect(!offers.is_empty(), || "it offers no format".to_string())
 }
 
 fn gives(rig: &Camera, name: &str) -> Result<(), String> {
@@ -210,7 +208,6 @@ fn colours_agree(rig: &Camera) -> Result<(), String> {
         let count = (picture.pixels.len() / 3) as f64;
         means.push((name.clone(), sums.map(|sum| sum / count)));
     }
-    println!("{means:.1?}");
     let (_, first) = means.first().ok_or("no format with colours")?;
     for (name, mean) in &means {
         let far = mean.iter().zip(first).any(|(a, b)| (a - b).abs() > 3.0);
@@ -226,10 +223,7 @@ fn damage_passes(rig: &Camera) -> Result<(), String> {
     for _ in 0..50 {
         match camera.next_frame(PATIENCE) {
             Ok(Next::Frame(_)) => {}
-            Err(e) if e.kind() == CameraErrorKind::Picture => {
-                println!("{e}");
-                return next(&mut camera).map(drop);
-            }
+            Err(e) if e.kind() == CameraErrorKind::Picture => return next(&mut camera).map(drop),
             other => return Err(format!("{other:?}")),
         }
     }
@@ -253,7 +247,7 @@ fn failure_is_loss(rig: &Camera) -> Result<(), String> {
     let mut camera = rig.open()?;
     next(&mut camera)?;
     rig.press(rig.fail.as_ref())?;
-    println!("{}", until_lost(&mut camera)?);
+    until_lost(&mut camera)?;
     drop(camera);
     next(&mut rig.open()?).map(drop)
 }
@@ -263,11 +257,15 @@ fn unplugged(rig: &Camera) -> Result<(), String> {
         let mut camera = rig.open()?;
         next(&mut camera)?;
         rig.press(rig.unplug.as_ref())?;
-        println!("{}", until_lost(&mut camera)?);
+        let last_words = until_lost(&mut camera)?;
+        expect(last_words.contains("the camera is gone"), || last_words.clone())?;
         let again = camera.next_frame(PATIENCE);
         expect(again.is_err(), || "a lost camera gave a frame".to_string())?;
-        let while_away = V4l2Camera::open(&rig.spec()).err().map(|e| e.to_string());
-        println!("while away: {while_away:?}");
+        match V4l2Camera::open(&rig.spec()) {
+            Ok(_) => return Err("it can be opened while it is away".to_string()),
+            Err(e) if e.kind() == CameraErrorKind::Missing => {}
+            Err(e) => return Err(format!("another error while it is away: {e}")),
+        }
         drop(camera);
         next(&mut rig.open()?)?;
     }

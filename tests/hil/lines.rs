@@ -25,7 +25,11 @@ pub fn plan(rig: Option<&Rig>) -> Vec<Planned> {
     match rig.map(|rig| rig.output.as_slice()) {
         Some(lines @ [_, ..]) => trials.extend(lines.iter().flat_map(|line| {
             outputs.map(|(name, run)| {
-                trial(&format!("output_{}_{}::{name}", line.backend, line.line), Ok(line.clone()), run)
+                trial(
+                    &format!("output_{}_{}::{name}", line.backend, line.line),
+                    Ok(line.clone()),
+                    run,
+                )
             })
         })),
         _ => trials.extend(outputs.map(|(name, run)| {
@@ -45,7 +49,12 @@ impl Output {
     }
 
     /// Checks the level by who sees it from outside, and by the line itself if somebody holds it.
-    fn shows(&self, line: Option<&dyn OutputLine>, wanted: Level, when: &str) -> Result<(), String> {
+    fn shows(
+        &self,
+        line: Option<&dyn OutputLine>,
+        wanted: Level,
+        when: &str,
+    ) -> Result<(), String> {
         let mut seen = Vec::new();
         if let Some(line) = line {
             seen.push(("the line itself", line.level().map_err(|e| e.to_string())?));

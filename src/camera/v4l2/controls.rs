@@ -159,7 +159,8 @@ impl fmt::Display for ControlKind {
             }
             ControlKind::Switch => f.write_str("0 or 1"),
             ControlKind::Menu(items) => {
-                let items: Vec<String> = items.iter().map(|(i, name)| format!("{i} {name}")).collect();
+                let items: Vec<String> =
+                    items.iter().map(|(i, name)| format!("{i} {name}")).collect();
                 f.write_str(&items.join(", "))
             }
             ControlKind::Button => f.write_str("any number: it is a button"),

@@ -54,7 +54,11 @@ pub enum Sizes {
     Unknown,
     Listed(Vec<(u32, u32)>),
     /// All between `least` and `most` that are `step` apart.
-    Steps { least: (u32, u32), most: (u32, u32), step: (u32, u32) },
+    Steps {
+        least: (u32, u32),
+        most: (u32, u32),
+        step: (u32, u32),
+    },
 }
 
 /// Frame rates that a size comes in, frames per second, fastest first.
@@ -161,11 +165,7 @@ impl Device {
             }
             let [a, b, c, d, e, f] = told.values;
             if told.kind != 1 {
-                return Sizes::Steps {
-                    least: (a, d),
-                    most: (b, e),
-                    step: (c.max(1), f.max(1)),
-                };
+                return Sizes::Steps { least: (a, d), most: (b, e), step: (c.max(1), f.max(1)) };
             }
             listed.push((a, b));
         }
@@ -352,7 +352,10 @@ mod tests {
 
     #[test]
     fn rates_as_people_write_them() {
-        assert_eq!(rate_text(per_second(sys::Fract { numerator: 1001, denominator: 30000 })), "29.97");
+        assert_eq!(
+            rate_text(per_second(sys::Fract { numerator: 1001, denominator: 30000 })),
+            "29.97"
+        );
         assert_eq!(rate_text(per_second(sys::Fract { numerator: 1, denominator: 10 })), "10");
         assert_eq!(per_second(sys::Fract::default()), 0.0);
     }

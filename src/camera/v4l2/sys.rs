@@ -300,8 +300,9 @@ pub fn call<T>(device: BorrowedFd<'_>, request: &Request<T>, argument: &mut T) -
         // SAFETY: the descriptor is open while it is borrowed. The kernel reads and writes as many bytes as the number
         // says, which are those of `T`; each `T` above is integers without pointers that the kernel would follow (a
         // buffer of a single-planar queue with mapped memory has none).
-        let done =
-            unsafe { libc::ioctl(device.as_raw_fd(), request.number, std::ptr::from_mut(argument)) };
+        let done = unsafe {
+            libc::ioctl(device.as_raw_fd(), request.number, std::ptr::from_mut(argument))
+        };
         if done >= 0 {
             return Ok(());
         }
@@ -327,10 +328,10 @@ impl Mapping {
         let mut buffer = Buffer::mapped(index);
         call(device.as_fd(), &QUERYBUF, &mut buffer)?;
         let length = buffer.length as usize;
-        let offset = libc::off_t::try_from(buffer.offset()).map_err(io::Error::other)?;
+        let offset = libc::off64_t::from(buffer.offset());
         // SAFETY: the kernel chooses a free address, so no memory of ours is replaced; a length of 0 is an error.
         let start = unsafe {
-            libc::mmap(
+            libc::mmap64(
                 std::ptr::null_mut(),
                 length,
                 libc::PROT_READ,

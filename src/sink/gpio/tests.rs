@@ -111,7 +111,8 @@ fn only_what_is_asked_for_is_shown() {
 
 #[test]
 fn a_relay_that_falls_when_the_watcher_dies() {
-    let mut bench = Bench::new(|settings| (settings.active, settings.safe) = (Level::Low, Level::Low));
+    let mut bench =
+        Bench::new(|settings| (settings.active, settings.safe) = (Level::Low, Level::Low));
     assert_eq!(bench.level(), Level::Low, "nobody is in charge yet");
     bench.tick(0);
     assert_eq!(bench.level(), Level::High, "no alarm");
