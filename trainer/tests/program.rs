@@ -1,15 +1,15 @@
 //! The host program as its users see it, on the tiny network.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Output;
 
-use oddsight::image::{Rgb, encode_png};
 use oddsight::model::Model;
 use oddsight::model::self_test::picture;
 use serde_json::Value;
 
 mod support;
 
+use support::tiny::{SIDE, Tail};
 use support::{Bench, failure, success, tinted, tiny};
 
 impl Bench {
