@@ -17,6 +17,7 @@ pub mod event;
 pub mod fit;
 pub mod image;
 pub mod kernel;
+pub mod learn;
 pub mod logger;
 pub mod model;
 pub mod random;

@@ -36,7 +36,7 @@ pub struct Model {
 
 #[derive(Debug)]
 struct Parts {
-    backbone: Backbone,
+    backbone: Arc<Backbone>,
     blob: HeadsBlob,
     calibration: Calibration,
     alpha: Alpha,
@@ -67,10 +67,11 @@ impl Model {
     /// Puts the parts together and checks that they belong together; `path` stands for the heads in
     /// errors. The self-test is not run.
     pub fn assemble(
-        backbone: Backbone,
+        backbone: impl Into<Arc<Backbone>>,
         mut blob: HeadsBlob,
         path: &Path,
     ) -> Result<Model, ModelError> {
+        let backbone = backbone.into();
         let refuse = |kind, why: String| ModelError::new(kind, path, why);
         if blob.backbone_sha256 != backbone.digest() {
             let why = format!(
@@ -89,6 +90,11 @@ impl Model {
         calibration.check(alpha).map_err(malformed)?;
         blob.heads.pack(backbone.kernel());
         Ok(Model { parts: Arc::new(Parts { backbone, blob, calibration, alpha }) })
+    }
+
+    /// The same backbone under other heads, checked as by [`Model::assemble`]. The self-test is not run.
+    pub fn with_heads(&self, blob: HeadsBlob) -> Result<Model, ModelError> {
+        Model::assemble(self.parts.backbone.clone(), blob, Path::new(HEADS_FILE))
     }
 
     /// Runs the stored self-test; the error says which frame differs and by how much.
