@@ -228,8 +228,11 @@ impl Detector {
         })
     }
 
-    /// The energy of a row of the layer's width and of its logits. NaN or infinite where the row is.
+    /// The energy of a row of the layer's width and of its logits; +∞ where the row is not finite.
     pub fn energy(&self, head: &LinearHead, row: &[f64], logits: &[f64]) -> f64 {
+        if !row.iter().all(|x| x.is_finite()) {
+            return f64::INFINITY;
+        }
         match self {
             Detector::Odin(odin) => odin.energy(head, row),
             Detector::Gen(generalised) => generalised.energy(logits),

@@ -51,8 +51,7 @@ impl Kl {
         let divergence = |template: &Vec<f64>| -> f64 {
             logs.iter().zip(template).map(|(p, q)| p.exp() * (p - q)).sum()
         };
-        let least = |least: f64, kl: f64| if kl < least || kl.is_nan() { kl } else { least };
-        self.templates.iter().map(divergence).fold(f64::INFINITY, least)
+        self.templates.iter().map(divergence).fold(f64::INFINITY, f64::min)
     }
 }
 

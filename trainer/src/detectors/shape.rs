@@ -22,9 +22,8 @@ impl React {
     }
 
     pub fn energy(&self, head: &LinearHead, row: &[f64]) -> f64 {
-        // Not `f64::min`, which takes the other number for NaN.
-        let clipped = row.iter().map(|&x| if x > self.limit { self.limit } else { x });
-        -log_sum_exp(&head.logits(&clipped.collect::<Vec<_>>()))
+        let clipped: Vec<f64> = row.iter().map(|x| x.min(self.limit)).collect();
+        -log_sum_exp(&head.logits(&clipped))
     }
 }
 

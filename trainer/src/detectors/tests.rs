@@ -69,9 +69,7 @@ fn strange_rows_are_scored() {
     assert!(large.iter().all(|energy| !energy.is_nan()), "{large:?}");
     let mut broken = [1.0; WIDTH];
     broken[2] = f64::NAN;
-    for (id, energy) in DetectorId::ALL.into_iter().zip(detectors.energies(&broken)) {
-        assert!(!energy.is_finite(), "{id}: {energy}");
-    }
+    assert!(detectors.energies(&broken).iter().all(|&energy| energy == f64::INFINITY));
 }
 
 #[test]
