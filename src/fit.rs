@@ -15,7 +15,7 @@ mod table;
 
 use crate::energy::float::project;
 
-pub use class::{GmmOptions, fit_gmm};
+pub use class::{GmmOptions, fit_gmm, fit_gmm_diagonal};
 pub use error::{FitError, FitErrorKind};
 pub use mixture::{Candidate, Components, Mixture, MixtureOptions, fit_mixture};
 pub use moments::Moments;
@@ -100,6 +100,12 @@ impl<'a> Projected<'a> {
             Ok(())
         })
     }
+}
+
+/// Visits rows and refuses those that no fit takes: of another width than the first, or not finite. Class
+/// names are for messages only.
+pub fn visit_checked(rows: &dyn Rows, classes: &[String], each: EachRow) -> Result<(), FitError> {
+    Projected::new(rows, false, classes)?.visit(&mut |_, row, label| each(row, label))
 }
 
 /// Whether two rows are equal to the precision of a feature: projection rounds multiples of one row

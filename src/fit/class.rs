@@ -1,5 +1,7 @@
 //! The Gaussian mixture of labelled rows: one component per class.
 
+use nalgebra::DMatrix;
+
 use crate::energy::float::{Gmm, GmmScore};
 
 use super::covariance::{Factor, Scatter};
@@ -31,6 +33,24 @@ impl Default for GmmOptions {
 /// Errors: no class; a row without a label, of a wrong width or not finite; a class with fewer than
 /// two rows or whose rows are all the same after normalisation.
 pub fn fit_gmm(rows: &dyn Rows, classes: &[String], options: &GmmOptions) -> Result<Gmm, FitError> {
+    fit(rows, classes, options, |covariance| covariance)
+}
+
+/// The same with the diagonal of the covariance: features count as uncorrelated.
+pub fn fit_gmm_diagonal(
+    rows: &dyn Rows,
+    classes: &[String],
+    options: &GmmOptions,
+) -> Result<Gmm, FitError> {
+    fit(rows, classes, options, |full| DMatrix::from_diagonal(&full.diagonal()))
+}
+
+fn fit(
+    rows: &dyn Rows,
+    classes: &[String],
+    options: &GmmOptions,
+    shape: fn(DMatrix<f64>) -> DMatrix<f64>,
+) -> Result<Gmm, FitError> {
     let projected = Projected::new(rows, options.normalize, classes)?;
     let width = rows.width();
     let classes = Classes::of(&projected)?;
@@ -41,7 +61,7 @@ pub fn fit_gmm(rows: &dyn Rows, classes: &[String], options: &GmmOptions) -> Res
         Ok(())
     })?;
     let total: u64 = classes.counts.iter().sum();
-    let factor = Factor::of(&scatter.covariance(), total)?;
+    let factor = Factor::of(&shape(scatter.covariance()), total)?;
     factor.warn_of_ridge(factor.ridge);
     let weights: Vec<f64> = classes.counts.iter().map(|&n| n as f64 / total as f64).collect();
     assemble(&factor, factor.ridge, &classes.means, &weights, options)

@@ -126,7 +126,7 @@ pub fn compare(
         let normal = score("normal", normal)?;
         let unusual = unusual.iter().map(|(name, seen)| score(name, seen));
         let unusual = unusual.collect::<Result<Vec<_>>>()?;
-        let evaluation = metrics::evaluate(&head_names(heads), &normal, &unusual, bootstrap)?;
+        let evaluation = metrics::evaluate(&head_names(heads), &[], &normal, &unusual, bootstrap)?;
         Ok(report::scores(&evaluation))
     };
     let comparison = Comparison {

@@ -4,6 +4,7 @@
 pub mod autodiff;
 pub mod checkpoint;
 pub mod compare;
+pub mod detectors;
 pub mod extract;
 pub mod features;
 

@@ -13,7 +13,9 @@ mod ranking;
 pub use binomial::{Confidence, Share};
 pub use error::{MetricsError, MetricsErrorKind};
 
-use bootstrap::Bootstrap;
+pub(crate) use ranking::{between, percentile, position};
+
+use bootstrap::{Bootstrap, Replicate};
 use oddsight::energy::{Scores, from_q16, from_q32};
 use std::collections::HashSet;
 use std::num::NonZeroU32;
@@ -29,8 +31,8 @@ pub const AVERAGE: &str = "average";
 pub struct Scored {
     /// Name of the set.
     pub name: String,
-    /// One vector per head and then one for the composition; in each, one energy per frame, the
-    /// frames in the same order.
+    /// One vector per head, then one for the composition, then one per other detector; in each, one energy
+    /// per frame, the frames in the same order.
     pub energies: Vec<Vec<f64>>,
 }
 
@@ -80,6 +82,9 @@ pub struct Separation<T = f64> {
     pub aupr_in: T,
     /// Average precision with the unusual frames as positives, highest energy first.
     pub aupr_out: T,
+    /// Largest mean of the share of unusual frames found and the share of normal ones accepted, over all
+    /// thresholds. That threshold has seen the unusual frames: a bound, not a promise.
+    pub detection_accuracy: T,
 }
 
 /// A measured value with its uncertainty.
@@ -102,18 +107,25 @@ pub struct Evaluation {
     pub seed: u64,
     /// The heads in the order given, then [`COMPOSED`].
     pub heads: Vec<HeadEvaluation>,
+    /// The other detectors in the order given.
+    pub compared: Vec<HeadEvaluation>,
 }
 
-/// One head's part of an [`Evaluation`].
+/// One head's, or other detector's, part of an [`Evaluation`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct HeadEvaluation {
     /// Name of the head.
     pub name: String,
+    /// The 95th percentile of the normal energies, which [`Separation::fpr_ood_at_95tpr_id`] looks at.
+    pub threshold: Estimate,
     /// The unusual sets in the order given.
     pub sets: Vec<SetEvaluation>,
     /// Plain mean over the sets; its interval is that of the mean taken within each replicate,
     /// where all sets face the same resample of the normal frames.
     pub average: Separation<Estimate>,
+    /// AUROC of the average minus that of the composition, whose replicates have the same frames: an
+    /// interval without 0 is a difference that other frames of this kind would show, too.
+    pub over_composed: Estimate,
 }
 
 /// One unusual set under one head.
@@ -127,12 +139,13 @@ pub struct SetEvaluation {
     pub separation: Separation<Estimate>,
 }
 
-/// Measures how well every head, and the composition, parts each unusual set from the normal one.
+/// Measures how well every head, the composition and other detectors part each unusual set from the normal
+/// one.
 ///
-/// `head_names` names the heads without the composition; every [`Scored`] holds one vector more
-/// than that. Intervals come from a stratified bootstrap: each replicate draws the normal frames and
-/// each unusual set with replacement, and all heads see the same draw. Runs on the current rayon
-/// pool; the result does not depend on its size.
+/// `head_names` names the heads without the composition and `others` the detectors behind it; every
+/// [`Scored`] holds one vector more than both. Intervals come from a stratified bootstrap: each replicate
+/// draws the normal frames and each unusual set with replacement, and all heads see the same draw. Runs on
+/// the current rayon pool; the result does not depend on its size.
 ///
 /// # Errors
 ///
@@ -140,39 +153,73 @@ pub struct SetEvaluation {
 /// or a name that is reserved or given twice.
 pub fn evaluate(
     head_names: &[String],
+    others: &[String],
     normal: &Scored,
     unusual: &[Scored],
     options: &Options,
 ) -> Result<Evaluation, MetricsError> {
-    let heads: Vec<&str> = head_names.iter().map(String::as_str).chain([COMPOSED]).collect();
-    check_names("head", &heads)?;
+    let heads = head_names.iter().map(String::as_str).chain([COMPOSED]);
+    let names: Vec<&str> = heads.chain(others.iter().map(String::as_str)).collect();
+    check_names("head", &names)?;
     check_sets(unusual.iter().map(|set| set.name.as_str()))?;
     for set in [normal].into_iter().chain(unusual) {
-        check_energies(&heads, set)?;
+        check_energies(&names, set)?;
     }
-
     let bootstrap = Bootstrap::new(normal, unusual);
-    let point = bootstrap.point();
-    let replicates = bootstrap.replicates(options);
-    let evaluations = heads.iter().enumerate().map(|(h, name)| {
-        let estimate = |s: usize| estimates(&point[h][s], replicates.iter().map(|r| &r[h][s]));
-        let sets = unusual.iter().enumerate().map(|(s, set)| SetEvaluation {
-            name: set.name.clone(),
-            frames: set.energies[h].len() as u64,
-            separation: estimate(s),
-        });
-        HeadEvaluation {
-            name: name.to_string(),
-            sets: sets.collect(),
-            average: estimate(unusual.len()),
-        }
-    });
+    let found = Found {
+        point: bootstrap.point(),
+        replicates: bootstrap.replicates(options),
+        composed: head_names.len(),
+    };
+    let evaluations = names.iter().enumerate().map(|(h, name)| found.head(h, name, unusual));
+    let mut heads: Vec<HeadEvaluation> = evaluations.collect();
     Ok(Evaluation {
         normal_frames: normal.energies[0].len() as u64,
         resamples: options.resamples.get(),
         seed: options.seed,
-        heads: evaluations.collect(),
+        compared: heads.split_off(head_names.len() + 1),
+        heads,
     })
+}
+
+/// The figures of all frames, and those of each replicate.
+struct Found {
+    point: Replicate,
+    replicates: Vec<Replicate>,
+    /// Place of the composition among the heads.
+    composed: usize,
+}
+
+impl Found {
+    fn head(&self, h: usize, name: &str, unusual: &[Scored]) -> HeadEvaluation {
+        let set = |(s, set): (usize, &Scored)| SetEvaluation {
+            name: set.name.clone(),
+            frames: set.energies[h].len() as u64,
+            separation: self.separation(h, s),
+        };
+        let average = unusual.len();
+        HeadEvaluation {
+            name: name.to_string(),
+            threshold: self.estimate(|r| r.thresholds[h]),
+            sets: unusual.iter().enumerate().map(set).collect(),
+            average: self.separation(h, average),
+            over_composed: self.estimate(|r| {
+                r.separations[h][average].auroc - r.separations[self.composed][average].auroc
+            }),
+        }
+    }
+
+    fn separation(&self, head: usize, set: usize) -> Separation<Estimate> {
+        Separation::from_each(|pick| self.estimate(|r| pick(&r.separations[head][set])))
+    }
+
+    /// A figure with its percentiles over the replicates.
+    fn estimate(&self, figure: impl Fn(&Replicate) -> f64) -> Estimate {
+        let mut values: Vec<f64> = self.replicates.iter().map(&figure).collect();
+        values.sort_unstable_by(f64::total_cmp);
+        let interval = [0.025, 0.975].map(|share| percentile(&values, share));
+        Estimate { value: figure(&self.point), interval }
+    }
 }
 
 /// Refuses names of unusual sets that [`evaluate`] would refuse, before there is anything to evaluate.
@@ -226,19 +273,6 @@ fn check_energies(heads: &[&str], set: &Scored) -> Result<(), MetricsError> {
     Ok(())
 }
 
-/// Joins each figure of `point` with its percentiles over the replicates.
-fn estimates<'a>(
-    point: &Separation,
-    replicates: impl Iterator<Item = &'a Separation> + Clone,
-) -> Separation<Estimate> {
-    Separation::from_each(|pick| {
-        let mut values: Vec<f64> = replicates.clone().map(pick).collect();
-        values.sort_unstable_by(f64::total_cmp);
-        let interval = [0.025, 0.975].map(|share| ranking::percentile(&values, share));
-        Estimate { value: pick(point), interval }
-    })
-}
-
 impl<T> Separation<T> {
     /// Builds each figure from the accessor of the same figure.
     fn from_each(mut build: impl FnMut(fn(&Separation) -> f64) -> T) -> Separation<T> {
@@ -248,6 +282,7 @@ impl<T> Separation<T> {
             fpr_id_at_95tpr_ood: build(|s| s.fpr_id_at_95tpr_ood),
             aupr_in: build(|s| s.aupr_in),
             aupr_out: build(|s| s.aupr_out),
+            detection_accuracy: build(|s| s.detection_accuracy),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 mod table;
 
-use crate::metrics::{AVERAGE, Estimate};
+use crate::metrics::{AVERAGE, COMPOSED, Estimate};
 use crate::metrics::{Confidence, Evaluation, HeadEvaluation, MetricsError, Separation, Share};
 use serde::{Serialize, Serializer};
 
@@ -30,6 +30,30 @@ pub struct Report {
     pub seed: u64,
     /// Per head, the composition last: per unusual set, the average last, the figures.
     pub scores: Named<Named<SetScores>>,
+    /// The same of other detectors, which the model does not hold.
+    #[serde(skip_serializing_if = "Named::is_empty")]
+    pub compared: Named<Named<SetScores>>,
+    /// Pictures that the other detectors were fitted to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub compared_fitted_to: Option<u64>,
+    /// Per head, composition and other detector: the 95th percentile of the normal energies.
+    pub thresholds: Named<Measured>,
+    /// Per head and other detector: AUROC of the average minus that of the composition, on the same
+    /// resamples.
+    pub auroc_over_composed: Named<Measured>,
+}
+
+/// A number and its bootstrap interval.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Measured {
+    pub value: f64,
+    pub interval: [f64; 2],
+}
+
+impl From<Estimate> for Measured {
+    fn from(Estimate { value, interval }: Estimate) -> Measured {
+        Measured { value, interval }
+    }
 }
 
 /// How well the network names the class of normal frames.
@@ -78,11 +102,22 @@ pub struct SetScores {
     pub aupr_out: f64,
     /// Bootstrap interval of the field above.
     pub aupr_out_interval: [f64; 2],
+    /// [`Separation::detection_accuracy`].
+    pub detection_accuracy: f64,
+    /// Bootstrap interval of the field above.
+    pub detection_accuracy_interval: [f64; 2],
 }
 
 /// Values by name, in a fixed order; serialises as a map.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Named<T>(pub Vec<(String, T)>);
+
+impl<T> Named<T> {
+    /// Whether there are no values.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
 
 impl<T: Serialize> Serialize for Named<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -104,6 +139,7 @@ impl Report {
         flagged: u64,
         top1: Option<Share>,
     ) -> Result<Report, MetricsError> {
+        let all = || evaluation.heads.iter().chain(&evaluation.compared);
         let false_alarms = Share::new("flagged normal frames", flagged, evaluation.normal_frames)?;
         Ok(Report {
             backbone: Backbone {
@@ -119,14 +155,26 @@ impl Report {
             resamples: evaluation.resamples,
             seed: evaluation.seed,
             scores: scores(evaluation),
+            compared: named(&evaluation.compared, head_scores),
+            compared_fitted_to: None,
+            thresholds: named(all(), |head| head.threshold.into()),
+            auroc_over_composed: named(all().filter(|head| head.name != COMPOSED), |head| {
+                head.over_composed.into()
+            }),
         })
     }
 }
 
 /// Per head, the composition last: per unusual set, the average last, the figures.
 pub fn scores(evaluation: &Evaluation) -> Named<Named<SetScores>> {
-    let heads = evaluation.heads.iter().map(|head| (head.name.clone(), head_scores(head)));
-    Named(heads.collect())
+    named(&evaluation.heads, head_scores)
+}
+
+fn named<'a, T>(
+    heads: impl IntoIterator<Item = &'a HeadEvaluation>,
+    value: impl Fn(&HeadEvaluation) -> T,
+) -> Named<T> {
+    Named(heads.into_iter().map(|head| (head.name.clone(), value(head))).collect())
 }
 
 fn head_scores(head: &HeadEvaluation) -> Named<SetScores> {
@@ -140,8 +188,14 @@ fn head_scores(head: &HeadEvaluation) -> Named<SetScores> {
 
 impl SetScores {
     fn new(count: Option<u64>, separation: &Separation<Estimate>) -> SetScores {
-        let Separation { auroc, fpr_ood_at_95tpr_id, fpr_id_at_95tpr_ood, aupr_in, aupr_out } =
-            *separation;
+        let Separation {
+            auroc,
+            fpr_ood_at_95tpr_id,
+            fpr_id_at_95tpr_ood,
+            aupr_in,
+            aupr_out,
+            detection_accuracy,
+        } = *separation;
         SetScores {
             count,
             auroc: auroc.value,
@@ -154,6 +208,8 @@ impl SetScores {
             aupr_in_interval: aupr_in.interval,
             aupr_out: aupr_out.value,
             aupr_out_interval: aupr_out.interval,
+            detection_accuracy: detection_accuracy.value,
+            detection_accuracy_interval: detection_accuracy.interval,
         }
     }
 }

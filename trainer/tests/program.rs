@@ -1,15 +1,15 @@
 //! The host program as its users see it, on the tiny network.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Output;
 
-use oddsight::image::{Rgb, encode_png};
 use oddsight::model::Model;
 use oddsight::model::self_test::picture;
 use serde_json::Value;
 
 mod support;
 
+use support::tiny::{SIDE, Tail};
 use support::{Bench, failure, success, tinted, tiny};
 
 impl Bench {
@@ -116,16 +116,80 @@ fn eval_writes_the_table_and_the_json() {
     let auroc = json["scores"]["composed"]["noise"]["auroc"].as_f64().unwrap();
     assert!(auroc > 0.9, "bright blocks are unlike dim ones: {auroc}");
     for head in ["msp", "mls", "el", "gmm", "gmm-std", "knn", "composed"] {
-        for key in ["auroc", "fpr_ood_at_95tpr_id", "fpr_id_at_95tpr_ood", "aupr_in", "aupr_out"] {
+        assert!(json["thresholds"][head]["value"].is_number(), "{head}");
+        for key in [
+            "auroc",
+            "fpr_ood_at_95tpr_id",
+            "fpr_id_at_95tpr_ood",
+            "aupr_in",
+            "aupr_out",
+            "detection_accuracy",
+        ] {
             let value = json["scores"][head]["same"][key].as_f64().unwrap();
             assert!((0.0..=1.0).contains(&value), "{head} {key}");
         }
     }
-    assert!(json["false_alarm_rate"].is_number());
+    assert!(json["false_alarm_rate"].is_number() && json.get("compared").is_none());
     assert!(json["backbone"]["top1"].is_null(), "2 class folders, 4 logits");
     Model::open(&bench.path("model")).unwrap();
     let card = std::fs::read_to_string(bench.path("model/card.json")).unwrap();
     assert!(card.contains("evaluation"));
+}
+
+/// The same figures from pictures and from their features; whatever cannot be measured is refused.
+#[test]
+fn eval_compares_with_detectors_of_the_field() {
+    let bench = Bench::new();
+    for seed in 0..30 {
+        bench.picture(&format!("noise/{seed}.png"), &picture(seed, [SIDE, SIDE]));
+        bench.picture(&format!("fresh/{seed}.png"), &tinted(seed + 5000, 1 + (seed % 2) as u8));
+    }
+    success(&bench.fit("data", "--holdout 0.4"));
+    success(&bench.run("features --backbone tiny.onnx --data data --out data.safetensors"));
+    let eval = |more: &str| {
+        let args = "eval --model model --normal fresh --unusual noise=noise --resamples 20";
+        bench.run(&format!("{args} {more}"))
+    };
+    let table = success(&eval("--compare all --data data --json all.json"));
+    assert!(table.contains("maha-unit *") && table.contains("fitted to 120 pictures"), "{table}");
+    let found = json(bench.path("all.json"));
+    let compared = found["compared"].as_object().unwrap();
+    assert_eq!(compared.len(), 18);
+    for (name, sets) in compared {
+        let auroc = sets["noise"]["auroc"].as_f64().unwrap();
+        assert!((0.0..=1.0).contains(&auroc), "{name}");
+        assert!(found["auroc_over_composed"][name]["value"].is_number(), "{name}");
+    }
+    success(&eval("--compare all --data data.safetensors --json same.json"));
+    assert_eq!(json(bench.path("same.json")), found);
+    success(&eval("--compare vim,kl --data data --json two.json"));
+    let two = json(bench.path("two.json"));
+    assert_eq!(two["compared"]["vim"], found["compared"]["vim"]);
+    assert_eq!(two["scores"], found["scores"]);
+
+    let output = eval("--compare all --data data/dark");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    let table = success(&output);
+    assert!(said.contains("rmds are left out") && said.contains("not the pictures"), "{said}");
+    assert!(table.contains("maha-one *") && !table.contains("maha-unit"), "{table}");
+    for (more, word) in [
+        ("--compare maha --data data/dark", "class folders"),
+        ("--compare vim,all --data data", "vim twice"),
+        ("--compare vim --data noise", "the same pictures as --data noise"),
+        ("--compare vim --data nowhere", "no such file"),
+    ] {
+        let why = failure(&eval(more));
+        assert!(why.contains(word), "{more}: {why}");
+    }
+    for (more, word) in [
+        ("--compare vin --data data", "odin-head"),
+        ("--compare vim", "--data"),
+        ("--data data", "--compare"),
+    ] {
+        let usage = eval(more);
+        assert_eq!(usage.status.code(), Some(2), "{more}");
+        assert!(String::from_utf8_lossy(&usage.stderr).contains(word), "{more}: {usage:?}");
+    }
 }
 
 fn json(path: PathBuf) -> Value {

@@ -243,7 +243,7 @@ fn auroc(normal: &[f64], unusual: &[f64]) -> f64 {
     };
     let options = metrics::Options { resamples: NonZeroU32::MIN, seed: 0 };
     let sets = [scored("unusual", unusual)];
-    let found = evaluate(&[], &scored("normal", normal), &sets, &options).unwrap();
+    let found = evaluate(&[], &[], &scored("normal", normal), &sets, &options).unwrap();
     100.0 * found.heads[0].sets[0].separation.auroc.value
 }
 

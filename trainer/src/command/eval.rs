@@ -20,6 +20,10 @@ use serde_json::Value;
 
 use super::{KNOWN_UNUSUAL, WorkArgs, check_features, parse_named};
 
+mod compare;
+
+use compare::{Columns, CompareArgs, Compared};
+
 /// Arguments of `oddsight-train eval`.
 #[derive(Args)]
 pub struct EvalArgs {
@@ -45,6 +49,8 @@ pub struct EvalArgs {
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
     #[command(flatten)]
+    compare: CompareArgs,
+    #[command(flatten)]
     work: WorkArgs,
 }
 
@@ -64,8 +70,16 @@ pub fn run(args: &EvalArgs) -> Result<()> {
     let model = Model::open(&args.model)?;
     let options = args.work.options()?;
     let pool = rayon::ThreadPoolBuilder::new().num_threads(options.threads.get()).build()?;
+    let card = args.model.join(CARD_FILE);
+    let compared = args.compare.fit(&model, &card, options)?;
     let score = |name: &str, text: &str| -> Result<Set> {
-        pool.install(|| score(&model, name, text, options)).with_context(|| format!("set {name}"))
+        let set = pool
+            .install(|| score(&model, compared.as_ref(), name, text, options))
+            .with_context(|| format!("set {name}"))?;
+        if let Some(compared) = &compared {
+            compared.check_unseen(&format!("set {name}={text}"), set.sha256.as_deref())?;
+        }
+        Ok(set)
     };
     let normal = score("normal", &args.normal)?;
     let unusual = args
@@ -73,26 +87,35 @@ pub fn run(args: &EvalArgs) -> Result<()> {
         .iter()
         .map(|(name, text)| {
             let set = score(name, text)?;
-            check_unknown(&args.model.join(CARD_FILE), &set, name, text)?;
+            check_unknown(&card, &set, name, text)?;
             Ok(set.scored)
         })
         .collect::<Result<Vec<Scored>>>()?;
     let heads = head_names(&model.blob().heads);
+    let others = compared.as_ref().map_or(Vec::new(), |compared| compared.detectors.names());
     let options = metrics::Options { resamples: args.resamples, seed: args.seed };
     let evaluation =
-        pool.install(|| metrics::evaluate(&heads, &normal.scored, &unusual, &options))?;
-    let report = Report::new(&evaluation, model.alpha(), normal.flagged, top1(&model, &normal)?)?;
+        pool.install(|| metrics::evaluate(&heads, &others, &normal.scored, &unusual, &options))?;
+    let mut report =
+        Report::new(&evaluation, model.alpha(), normal.flagged, top1(&model, &normal)?)?;
+    report.compared_fitted_to = compared.map(|compared| compared.fitted_to);
     print!("{}", report.table());
     if let Some(path) = &args.json {
         pack::write_file(path, format!("{}\n", serde_json::to_string_pretty(&report)?).as_bytes())?;
     }
     if args.card {
-        write_card(&args.model.join(CARD_FILE), &report)?;
+        write_card(&card, &report)?;
     }
     Ok(())
 }
 
-fn score(model: &Model, name: &str, text: &str, options: Options) -> Result<Set> {
+fn score(
+    model: &Model,
+    compared: Option<&Compared>,
+    name: &str,
+    text: &str,
+    options: Options,
+) -> Result<Set> {
     let heads = &model.blob().heads;
     let alpha = Alpha::new(model.alpha())?;
     let threshold_q16 = model.calibration().threshold_q16(alpha);
@@ -103,7 +126,9 @@ fn score(model: &Model, name: &str, text: &str, options: Options) -> Result<Set>
         labels: None,
         sha256: None,
     };
+    let mut others = compared.map(|compared| Columns::new(&compared.detectors));
     let mut push = |features: &Features, scores: &Scores| {
+        others.iter_mut().for_each(|others| others.push(features));
         set.scored.push(scores);
         set.flagged += u64::from(scores.energy_q16 > threshold_q16);
         set.named.push(named_class(&features.logits));
@@ -115,6 +140,7 @@ fn score(model: &Model, name: &str, text: &str, options: Options) -> Result<Set>
         visit_scores(&file, heads, &vec![true; file.len()], push)?;
         set.labels = file.labels().cloned();
         set.sha256 = file.origin().map(|origin| origin.data_sha256.clone());
+        set.scored.energies.extend(others.map_or(Vec::new(), Columns::finish));
         return Ok(set);
     }
     let (mut scratch, mut scores) = (Scratch::default(), Scores::default());
@@ -125,6 +151,7 @@ fn score(model: &Model, name: &str, text: &str, options: Options) -> Result<Set>
     })?;
     set.labels = summary.labels.unwrap_or(None);
     set.sha256 = Some(summary.sha256);
+    set.scored.energies.extend(others.map_or(Vec::new(), Columns::finish));
     Ok(set)
 }
 

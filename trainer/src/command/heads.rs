@@ -4,7 +4,7 @@ use anyhow::{Result, ensure};
 use clap::Args;
 use oddsight::backbone::Backbone;
 use oddsight::energy::{HeadId, Rule};
-use oddsight_train::fit::{Components, KnnOptions, MixtureOptions};
+use oddsight::fit::{Components, KnnOptions, MixtureOptions};
 use oddsight_train::heads::HeadOptions;
 use oddsight_train::recipe::Standardise;
 

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Args;
+use oddsight::fit::Components;
 use oddsight::verdict::Alpha;
-use oddsight_train::fit::Components;
 use oddsight_train::recipe::{HeadName, Layer, Preset, Recipe, Standardise};
 use toml::Value;
 

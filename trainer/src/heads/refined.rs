@@ -3,7 +3,7 @@
 use anyhow::{Context as _, Result};
 use oddsight::backbone::FinalLayer;
 use oddsight::energy::HeadId;
-use oddsight::energy::float::{Gmm, GmmScore, Head, Heat, LogitEnergy, Residual};
+use oddsight::energy::float::{GmmScore, Head, Heat, LogitEnergy, Residual};
 use sha2::{Digest as _, Sha256};
 
 use super::{EachEvent, HeadOptions, mixture};
@@ -34,7 +34,7 @@ pub(super) fn fit(
     };
     let prior = match &gmm {
         Some(gmm) => {
-            let mixture = Mixture::new(gmm);
+            let mixture = Mixture::<f32>::new(gmm);
             warn_of_leaps(id, mixture.curvature().into(), constants);
             Prior::Mixture(mixture)
         }

@@ -5,8 +5,13 @@ use super::{Options, Scored, Separation};
 use oddsight::random::Random;
 use rayon::prelude::*;
 
-/// The figures of one replicate: per head, the unusual sets in order and then their mean.
-pub(super) type Replicate = Vec<Vec<Separation>>;
+/// The figures of one replicate.
+pub(super) struct Replicate {
+    /// Per head, the 95th percentile of the normal energies.
+    pub thresholds: Vec<f64>,
+    /// Per head, the unusual sets in order and then their mean.
+    pub separations: Vec<Vec<Separation>>,
+}
 
 /// Everything that all replicates share.
 pub(super) struct Bootstrap {
@@ -67,19 +72,19 @@ impl Bootstrap {
         let mut draws: Vec<Draws> = drawn(self.normal_frames).iter().map(|&n| [n, 0]).collect();
         let thresholds: Vec<f64> =
             self.heads.iter().map(|head| head.normals.percentile_95(&draws)).collect();
-        let mut figures: Replicate = vec![Vec::new(); self.heads.len()];
+        let mut separations = vec![Vec::new(); self.heads.len()];
         for (set, &frames) in self.unusual_frames.iter().enumerate() {
             draws.truncate(self.normal_frames);
             draws.extend(drawn(frames).iter().map(|&n| [0, n]));
-            for ((head, &threshold), figures) in
-                self.heads.iter().zip(&thresholds).zip(&mut figures)
+            for ((head, &threshold), separations) in
+                self.heads.iter().zip(&thresholds).zip(&mut separations)
             {
-                figures.push(head.rankings[set].separation(&draws, threshold));
+                separations.push(head.rankings[set].separation(&draws, threshold));
             }
         }
-        for figures in &mut figures {
-            figures.push(Separation::mean(figures));
+        for separations in &mut separations {
+            separations.push(Separation::mean(separations));
         }
-        figures
+        Replicate { thresholds, separations }
     }
 }

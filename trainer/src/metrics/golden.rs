@@ -9,20 +9,33 @@ fn options(resamples: u32, seed: u64) -> Options {
     Options { resamples: NonZeroU32::new(resamples).expect("resamples"), seed }
 }
 
-fn separation(normal: Vec<f64>, unusual: Vec<f64>) -> Separation<Estimate> {
+fn evaluation(normal: Vec<f64>, unusual: Vec<f64>) -> HeadEvaluation {
     let (normal, unusual) = (scored("normal", normal), scored("odd", unusual));
-    let found = evaluate(&[], &normal, &[unusual], &options(20, 0)).expect("an evaluation");
-    found.heads[0].sets[0].separation
+    let mut found =
+        evaluate(&[], &[], &normal, &[unusual], &options(20, 0)).expect("an evaluation");
+    found.heads.remove(0)
 }
 
-fn values(of: &Separation<Estimate>) -> [f64; 5] {
-    [of.auroc, of.fpr_ood_at_95tpr_id, of.fpr_id_at_95tpr_ood, of.aupr_in, of.aupr_out]
-        .map(|estimate| estimate.value)
+fn separation(normal: Vec<f64>, unusual: Vec<f64>) -> Separation<Estimate> {
+    evaluation(normal, unusual).sets[0].separation
 }
 
-fn assert_values(found: &Separation<Estimate>, expected: [f64; 5]) {
+fn values<const N: usize>(of: &Separation<Estimate>) -> [f64; N] {
+    let all = [
+        of.auroc,
+        of.fpr_ood_at_95tpr_id,
+        of.fpr_id_at_95tpr_ood,
+        of.aupr_in,
+        of.aupr_out,
+        of.detection_accuracy,
+    ];
+    std::array::from_fn(|i| all[i].value)
+}
+
+/// Of the first figures.
+fn assert_values<const N: usize>(found: &Separation<Estimate>, expected: [f64; N]) {
     let close = |(a, b): (f64, f64)| (a - b).abs() <= 1e-13;
-    let found = values(found);
+    let found: [f64; N] = values(found);
     assert!(found.into_iter().zip(expected).all(close), "{found:?} is not {expected:?}");
 }
 
@@ -37,16 +50,19 @@ fn waves() -> (Vec<f64>, Vec<f64>) {
     (normal.collect(), unusual.collect())
 }
 
-/// HEAT reference, golden vector 16; digits beyond its six, and the fourth figure, from
+/// HEAT reference, golden vector 16; digits beyond its six, and the third figure, from
 /// scikit-learn 1.9.1.
 #[test]
 fn figures_are_heats() {
     let normal = (0..10).map(f64::from).collect();
-    let found = separation(normal, vec![8.6, 9.0, 8.5, 20.0, 1.0, 9.0]);
-    let expected = [0.8083333333333333, 1.0 / 3.0, 0.9, 0.8237698412698412, 0.7555555555555555];
-    assert_values(&found, expected);
+    let found = evaluation(normal, vec![8.6, 9.0, 8.5, 20.0, 1.0, 9.0]);
+    let expected =
+        [0.8083333333333333, 1.0 / 3.0, 0.9, 0.8237698412698412, 0.7555555555555555, 13.0 / 15.0];
+    assert_values(&found.sets[0].separation, expected);
+    assert!((found.threshold.value - 8.55).abs() < 1e-12);
 
     let (normal, unusual) = waves();
+    let found = evaluation(normal, unusual);
     let expected = [
         0.6998939554612938,
         0.6086956521739131,
@@ -54,7 +70,11 @@ fn figures_are_heats() {
         0.8055287437395895,
         0.6757438730565595,
     ];
-    assert_values(&separation(normal, unusual), expected);
+    assert_values(&found.sets[0].separation, expected);
+    let rest = [found.threshold.value, found.sets[0].separation.detection_accuracy.value];
+    for (found, expected) in rest.into_iter().zip([1.165658, 0.695652]) {
+        assert!((found - expected).abs() < 1e-6, "{found} is not {expected}");
+    }
 }
 
 /// `roc_auc_score`, `roc_curve(drop_intermediate=False)` and `average_precision_score` of
@@ -135,7 +155,8 @@ fn intervals_do_not_depend_on_the_number_of_threads() {
     let (heads, normal, unusual) = example();
     let in_pool = |threads| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool");
-        pool.install(|| evaluate(&heads, &normal, &unusual, &options(40, 3))).expect("evaluation")
+        pool.install(|| evaluate(&heads, &[], &normal, &unusual, &options(40, 3)))
+            .expect("evaluation")
     };
     assert_eq!(in_pool(1), in_pool(2));
 }
@@ -144,11 +165,12 @@ fn intervals_do_not_depend_on_the_number_of_threads() {
 fn intervals_depend_on_the_seed_and_values_do_not() {
     let (heads, normal, unusual) = example();
     let seeded = |seed| {
-        let found = evaluate(&heads, &normal, &unusual, &options(40, seed)).expect("evaluation");
+        let found =
+            evaluate(&heads, &[], &normal, &unusual, &options(40, seed)).expect("evaluation");
         found.heads[0].sets[0].separation
     };
     assert_ne!(seeded(1).auroc.interval, seeded(2).auroc.interval);
-    assert_eq!(values(&seeded(1)), values(&seeded(2)));
+    assert_eq!(values::<6>(&seeded(1)), values(&seeded(2)));
 }
 
 /// The interval's width against the normal approximation with DeLong's variance (1988).
@@ -169,7 +191,7 @@ fn auroc_interval_agrees_with_delong() {
     let analytic = 2.0 * 1.959964 * (variance(of_unusual) + variance(of_normal)).sqrt();
 
     let (normal, unusual) = (scored("normal", normal), scored("odd", unusual));
-    let found = evaluate(&[], &normal, &[unusual], &options(2000, 5)).expect("an evaluation");
+    let found = evaluate(&[], &[], &normal, &[unusual], &options(2000, 5)).expect("an evaluation");
     let auroc = found.heads[0].sets[0].separation.auroc;
     let [low, high] = auroc.interval;
     assert!(low < auroc.value && auroc.value < high, "{auroc:?}");
@@ -180,12 +202,12 @@ fn auroc_interval_agrees_with_delong() {
 #[test]
 fn the_average_is_the_mean_over_sets() {
     let (heads, normal, unusual) = example();
-    let found = evaluate(&heads, &normal, &unusual, &options(200, 0)).expect("an evaluation");
+    let found = evaluate(&heads, &[], &normal, &unusual, &options(200, 0)).expect("an evaluation");
     let names: Vec<&str> = found.heads.iter().map(|head| head.name.as_str()).collect();
     assert_eq!(names, ["gmm", "el", COMPOSED]);
     for head in &found.heads {
-        let sets: Vec<[f64; 5]> = head.sets.iter().map(|set| values(&set.separation)).collect();
-        let mean: [f64; 5] = std::array::from_fn(|i| (sets[0][i] + sets[1][i]) / 2.0);
+        let sets: Vec<[f64; 6]> = head.sets.iter().map(|set| values(&set.separation)).collect();
+        let mean: [f64; 6] = std::array::from_fn(|i| (sets[0][i] + sets[1][i]) / 2.0);
         assert_values(&head.average, mean);
     }
 }
@@ -197,7 +219,7 @@ fn sets_of_one_replicate_share_the_normal_draw() {
     let normal = scored("normal", quadratic(60, 31, 17, 97, 0));
     let unusual = quadratic(4000, 13, 29, 89, 20);
     let sets = [scored("a", unusual.clone()), scored("b", unusual)];
-    let found = evaluate(&[], &normal, &sets, &options(1000, 0)).expect("an evaluation");
+    let found = evaluate(&[], &[], &normal, &sets, &options(1000, 0)).expect("an evaluation");
     let width = |estimate: Estimate| estimate.interval[1] - estimate.interval[0];
     let head = &found.heads[0];
     let ratio = width(head.average.auroc) / width(head.sets[0].separation.auroc);
@@ -210,7 +232,7 @@ fn unfit_energies_are_refused_by_name() {
     let refuse = |edit: &dyn Fn(&mut Scored, &mut [Scored; 2])| {
         let (mut normal, mut unusual) = (normal.clone(), unusual.clone());
         edit(&mut normal, &mut unusual);
-        let error = evaluate(&heads, &normal, &unusual, &options(1, 0)).unwrap_err();
+        let error = evaluate(&heads, &[], &normal, &unusual, &options(1, 0)).unwrap_err();
         (error.kind(), error.to_string())
     };
     let (kind, message) = refuse(&|_, unusual| unusual[1].energies[1][7] = f64::NAN);
@@ -232,6 +254,28 @@ fn unfit_energies_are_refused_by_name() {
     assert_eq!(kind, MetricsErrorKind::Name);
     assert_eq!(message, "unusual set `average`: the name is reserved or given twice; rename one");
 
-    let none = evaluate(&heads, &normal, &[], &options(1, 0)).unwrap_err();
+    let none = evaluate(&heads, &[], &normal, &[], &options(1, 0)).unwrap_err();
     assert_eq!(none.kind(), MetricsErrorKind::Empty);
+}
+
+/// Columns behind the composition are measured like the heads, and differences are those of one draw.
+#[test]
+fn other_detectors_are_compared_on_the_same_draws() {
+    let ([gmm, el], normal, unusual) = example();
+    let others = ["vim".to_string()];
+    let found = evaluate(&[gmm.clone()], &others, &normal, &unusual, &options(200, 0));
+    let found = found.expect("an evaluation");
+    let names = |heads: &[HeadEvaluation]| -> Vec<String> {
+        heads.iter().map(|head| head.name.clone()).collect()
+    };
+    assert_eq!(names(&found.heads), [gmm.as_str(), COMPOSED]);
+    assert_eq!(names(&found.compared), others);
+    // The same columns, all of them heads.
+    let all = evaluate(&[gmm, el], &[], &normal, &unusual, &options(200, 0)).expect("evaluation");
+    assert_eq!(found.compared[0].average, all.heads[2].average);
+    assert_eq!(found.compared[0].threshold, all.heads[2].threshold);
+    let auroc = |head: &HeadEvaluation| head.average.auroc.value;
+    let [of_gmm, composed] = [&found.heads[0], &found.heads[1]];
+    assert_eq!(of_gmm.over_composed.value, auroc(of_gmm) - auroc(composed));
+    assert_eq!(composed.over_composed, Estimate { value: 0.0, interval: [0.0; 2] });
 }

@@ -75,7 +75,8 @@ impl Ranking {
         let (normal_total, unusual_total) = (self.normal_total, self.unusual_total);
         let (mut flagged, mut found, mut rejected) = (0.0, 0.0, 0.0);
         let (mut pairs_won, mut aupr_in, mut aupr_out) = (0.0, 0.0, 0.0);
-        let mut fpr_at_vertex = None;
+        // To flag nothing finds no unusual frame and accepts all normal ones.
+        let (mut fpr_at_vertex, mut accuracy) = (None, 0.5f64);
         let mut start = 0;
         for block in &self.blocks {
             let (mut normal, mut unusual) = (0, 0);
@@ -98,6 +99,8 @@ impl Ranking {
             if block.energy >= threshold {
                 rejected = found;
             }
+            let balanced = found / unusual_total + (normal_total - flagged) / normal_total;
+            accuracy = accuracy.max(0.5 * balanced);
             if fpr_at_vertex.is_none() && 20.0 * found >= 19.0 * unusual_total {
                 fpr_at_vertex = Some(flagged / normal_total);
             }
@@ -108,25 +111,26 @@ impl Ranking {
             fpr_id_at_95tpr_ood: fpr_at_vertex.unwrap_or(1.0),
             aupr_in: aupr_in / normal_total,
             aupr_out: aupr_out / unusual_total,
+            detection_accuracy: accuracy,
         }
     }
 }
 
 /// The percentile at `share` of an ascending, non-empty slice, as numpy's default computes it.
-pub(super) fn percentile(ascending: &[f64], share: f64) -> f64 {
+pub(crate) fn percentile(ascending: &[f64], share: f64) -> f64 {
     let (below, weight) = position(ascending.len(), share);
     let upper = ascending[(below + 1).min(ascending.len() - 1)];
     between(ascending[below], upper, weight)
 }
 
 /// Rank of the value below the percentile at `share` of `count` values, and the weight of the next.
-fn position(count: usize, share: f64) -> (usize, f64) {
+pub(crate) fn position(count: usize, share: f64) -> (usize, f64) {
     let exact = (count - 1) as f64 * share;
     (exact as usize, exact.fract())
 }
 
 /// Linear interpolation in numpy's two-sided form, so that thresholds agree to the last bit.
-fn between(lower: f64, upper: f64, weight: f64) -> f64 {
+pub(crate) fn between(lower: f64, upper: f64, weight: f64) -> f64 {
     let step = upper - lower;
     if weight < 0.5 { lower + step * weight } else { upper - step * (1.0 - weight) }
 }

@@ -1,31 +1,29 @@
 //! The terminal table, at most [`WIDTH`] columns wide, and the same in Markdown.
 
-use super::{Report, SetScores};
+use super::{Named, Report, SetScores};
 use crate::metrics::AVERAGE;
 use std::fmt::Write as _;
 
 /// Columns of the terminal table, at most.
 const WIDTH: usize = 100;
 
-const HEADINGS: [&str; 8] =
-    ["head", "set", "frames", "AUROC", "FPR-ood", "FPR-id", "AUPR-in", "AUPR-out"];
+const HEADINGS: [&str; 9] =
+    ["head", "set", "frames", "AUROC", "FPR-ood", "FPR-id", "AUPR-in", "AUPR-out", "acc"];
+
+const RANKING_HEADINGS: [&str; 3] = ["head", "average AUROC", "over composed"];
 
 /// Columns that a set's name gets at least, however long the heads' names are.
 const SET_NAME_LEAST: usize = 12;
 
-type Cells = [String; 8];
+type Cells<const N: usize = 9> = [String; N];
 
 impl Report {
-    /// For a terminal: percents, the heads in groups, the composition last, then the backbone's
-    /// accuracy and the false alarms. Set names that do not fit are cut.
+    /// For a terminal: percents, the heads in groups, the composition and then other detectors last, all
+    /// of them ranked if there are others, then the backbone's accuracy and the false alarms. Set names
+    /// that do not fit are cut.
     pub fn table(&self) -> String {
         let groups = self.groups();
-        let mut widths = HEADINGS.map(|heading| heading.chars().count());
-        for cells in groups.iter().flatten() {
-            for (width, cell) in widths.iter_mut().zip(cells) {
-                *width = (*width).max(cell.chars().count());
-            }
-        }
+        let mut widths = widths(&HEADINGS, groups.iter().flatten());
         let others = widths.iter().sum::<usize>() - widths[1] + 2 * (widths.len() - 1);
         widths[1] = widths[1].min(WIDTH.saturating_sub(others).max(SET_NAME_LEAST));
 
@@ -41,8 +39,19 @@ impl Report {
             }
         }
         text.push('\n');
-        for note in self.legend().iter().chain(&self.findings()) {
-            text += note;
+        for note in self.legend() {
+            text += &note;
+            text.push('\n');
+        }
+        let ranking = self.ranking();
+        if !ranking.is_empty() {
+            let widths = self::widths(&RANKING_HEADINGS, &ranking);
+            text += &format!("\n{}", line(&RANKING_HEADINGS.map(String::from), &widths));
+            ranking.iter().for_each(|cells| text += &line(cells, &widths));
+            text += &format!("{}\n\n", self.compared_note());
+        }
+        for finding in self.findings() {
+            text += &finding;
             text.push('\n');
         }
         text
@@ -55,11 +64,18 @@ impl Report {
             format!("| {} |\n", cells.join(" | "))
         };
         let mut text = row(&HEADINGS.map(String::from));
-        text += "|---|---|---:|---:|---:|---:|---:|---:|\n";
+        text += "|---|---|---:|---:|---:|---:|---:|---:|---:|\n";
         for cells in self.groups().iter().flatten() {
             text += &row(cells);
         }
         let _ = write!(text, "\n{}\n\n", self.legend().join(" "));
+        let ranking = self.ranking();
+        if !ranking.is_empty() {
+            text += &row(&RANKING_HEADINGS.map(String::from));
+            text += "|---|---:|---:|\n";
+            ranking.iter().for_each(|cells| text += &row(cells));
+            let _ = write!(text, "\n{}\n\n", self.compared_note());
+        }
         for finding in self.findings() {
             let _ = writeln!(text, "- {finding}");
         }
@@ -68,20 +84,55 @@ impl Report {
 
     /// One group of rows per head; the average only where there is more than one set.
     fn groups(&self) -> Vec<Vec<Cells>> {
-        let heads = self.scores.0.iter().map(|(head, sets)| {
+        let heads = self.scores.0.iter().chain(&self.compared.0);
+        let heads = heads.map(|(head, sets)| {
             let rows = sets.0.iter().filter(|(set, _)| set != AVERAGE || sets.0.len() > 2);
             rows.map(|(set, scores)| cells(head, set, scores)).collect()
         });
         heads.collect()
     }
 
-    fn legend(&self) -> [String; 5] {
+    /// All heads and detectors, the best first; nothing without other detectors.
+    fn ranking(&self) -> Vec<Cells<3>> {
+        if self.compared.is_empty() {
+            return Vec::new();
+        }
+        let average = |sets: &Named<SetScores>| {
+            let average = sets.0.iter().find(|(set, _)| set == AVERAGE);
+            average.map_or(f64::NAN, |(_, scores)| scores.auroc)
+        };
+        let own = self.scores.0.iter().map(|(name, sets)| (name.clone(), name, average(sets)));
+        let others =
+            self.compared.0.iter().map(|(name, sets)| (format!("{name} *"), name, average(sets)));
+        let mut all: Vec<_> = own.chain(others).collect();
+        all.sort_by(|a, b| b.2.total_cmp(&a.2));
+        let cells = |(shown, name, auroc): (String, &String, f64)| {
+            let over = self.auroc_over_composed.0.iter().find(|(head, _)| head == name);
+            let over = over.map(|(_, over)| {
+                let [value, low, high] =
+                    [over.value, over.interval[0], over.interval[1]].map(|x| 100.0 * x);
+                format!("{value:+.2} [{low:+.2}, {high:+.2}]")
+            });
+            [shown, percent(auroc, 2), over.unwrap_or_default()]
+        };
+        all.into_iter().map(cells).collect()
+    }
+
+    fn compared_note(&self) -> String {
+        let rows =
+            self.compared_fitted_to.map_or(String::new(), |n| format!(", fitted to {n} pictures"));
+        format!("* not in the model{rows}. Differences: 95 % interval of the same resamples.")
+    }
+
+    fn legend(&self) -> [String; 6] {
         [
             "All in percent.".into(),
             format!("AUROC with its 95 % bootstrap interval, {} resamples.", self.resamples),
             "FPR-ood: unusual frames accepted when 95 % of the normal ones are.".into(),
             "FPR-id: normal frames flagged when 95 % of the unusual ones are.".into(),
             "AUPR: average precision, finding the normal (in) or the unusual (out) frames.".into(),
+            "acc: normal frames accepted and unusual ones found, mean, at the best threshold."
+                .into(),
         ]
     }
 
@@ -118,13 +169,33 @@ fn cells(head: &str, set: &str, scores: &SetScores) -> Cells {
         percent(scores.fpr_id_at_95tpr_ood, 1),
         percent(scores.aupr_in, 1),
         percent(scores.aupr_out, 1),
+        percent(scores.detection_accuracy, 1),
     ]
 }
 
+/// Characters that each column needs.
+fn widths<'a, const N: usize>(
+    headings: &[&str; N],
+    rows: impl IntoIterator<Item = &'a Cells<N>>,
+) -> [usize; N] {
+    let mut widths = headings.map(|heading| heading.chars().count());
+    for cells in rows {
+        for (width, cell) in widths.iter_mut().zip(cells) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
+    widths
+}
+
 /// Names to the left, numbers to the right.
-fn line(cells: &Cells, widths: &[usize; 8]) -> String {
+fn line<const N: usize>(cells: &Cells<N>, widths: &[usize; N]) -> String {
+    let names = if N == HEADINGS.len() { 2 } else { 1 };
     let padded = cells.iter().zip(widths).enumerate().map(|(column, (cell, &width))| {
-        if column < 2 { format!("{:width$}", cut(cell, width)) } else { format!("{cell:>width$}") }
+        if column < names {
+            format!("{:width$}", cut(cell, width))
+        } else {
+            format!("{cell:>width$}")
+        }
     });
     let line = padded.collect::<Vec<_>>().join("  ");
     format!("{}\n", line.trim_end())
