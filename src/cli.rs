@@ -18,9 +18,9 @@ pub mod completions;
 pub mod config;
 pub mod demo;
 pub mod doctor;
+pub mod events;
 #[cfg(target_os = "linux")]
 pub mod gpio;
-pub mod events;
 pub mod inspect;
 pub mod learn;
 pub mod model;

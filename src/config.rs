@@ -30,6 +30,7 @@ pub use read::{Explained, environment};
 pub use show::{Known, known};
 
 use settings::*;
+pub use settings::{CameraSettings, LearnSettings, LogLevel, LogSettings, ModelSettings};
 
 /// The file that `oddsight config init` writes: every key, with a comment.
 pub const INIT: &str = include_str!("config/init.toml");
@@ -63,8 +64,14 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Config {
         Config {
-            journal: JournalSettings::default(),
-            evidence: EvidenceSettings::default(),
+            journal: JournalSettings {
+                dir: Some("/var/lib/oddsight/journal".into()),
+                ..JournalSettings::default()
+            },
+            evidence: EvidenceSettings {
+                dir: Some("/var/lib/oddsight/evidence".into()),
+                ..EvidenceSettings::default()
+            },
             http: Some(HttpSettings::default()),
             ..Config::without_outlets()
         }
@@ -73,7 +80,7 @@ impl Default for Config {
 
 impl Config {
     /// What holds where a file says nothing.
-    fn without_outlets() -> Config {
+    pub fn without_outlets() -> Config {
         Config {
             device: host_name(),
             model: ModelSettings::default(),
@@ -85,8 +92,8 @@ impl Config {
             alarm: AlarmSettings::default(),
             drift: DriftSettings::default(),
             learn: LearnSettings::default(),
-            journal: JournalSettings { dir: None, ..JournalSettings::default() },
-            evidence: EvidenceSettings { dir: None, ..EvidenceSettings::default() },
+            journal: JournalSettings::default(),
+            evidence: EvidenceSettings::default(),
             gpio: Vec::new(),
             mqtt: None,
             webhooks: Vec::new(),
@@ -101,9 +108,9 @@ impl Config {
         let config = Config::default();
         Config {
             gpio: vec![GpioSettings::default()],
-            mqtt: Some(MqttSettings::new(&config.device)),
-            webhooks: vec![WebhookSettings::default()],
-            hooks: vec![HookSettings::default()],
+            mqtt: Some(schema::example_mqtt(&config.device)),
+            webhooks: vec![schema::example_webhook()],
+            hooks: vec![schema::example_hook()],
             ..config
         }
     }

@@ -69,6 +69,11 @@ impl Message {
     pub fn is_alarm(&self) -> bool {
         matches!(&self.cause, Cause::Unusual(unusual) if !unusual.suppressed)
     }
+
+    /// Whether it is about an event beyond the budget: it is written down, and nobody is told.
+    pub fn is_suppressed(&self) -> bool {
+        matches!(&self.cause, Cause::Unusual(unusual) if unusual.suppressed)
+    }
 }
 
 impl EventId {

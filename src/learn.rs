@@ -12,6 +12,7 @@ mod error;
 mod sample;
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use crate::backbone::{Features, from_feature};
 use crate::clock::{Stamp, utc};
@@ -47,6 +48,12 @@ pub struct Learner {
     started_ms: Option<u64>,
     fit: Sample,
     calibration: Sample,
+}
+
+impl fmt::Debug for Learner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Learner").field(&self.progress()).finish()
+    }
 }
 
 /// How far a [`Learner`] is.

@@ -7,7 +7,10 @@ use std::io::Write as _;
 
 use log::{Level, LevelFilter, Log, Metadata, Record};
 
-struct Stderr;
+struct Stderr {
+    /// Standard error is read by the journal of systemd.
+    for_journal: bool,
+}
 
 impl Log for Stderr {
     fn enabled(&self, metadata: &Metadata) -> bool {
@@ -17,11 +20,16 @@ impl Log for Stderr {
 
     fn log(&self, record: &Record) {
         if self.enabled(record.metadata()) {
-            let prefix = match record.level() {
-                Level::Error => "error: ",
-                Level::Warn => "warning: ",
-                Level::Info => "",
-                Level::Debug | Level::Trace => "debug: ",
+            let prefix = match (record.level(), self.for_journal) {
+                (Level::Error, false) => "error: ",
+                (Level::Warn, false) => "warning: ",
+                (Level::Info, false) => "",
+                (Level::Debug | Level::Trace, false) => "debug: ",
+                // What the journal of systemd takes for the priority of a line (sd-daemon(3)).
+                (Level::Error, true) => "<3>",
+                (Level::Warn, true) => "<4>",
+                (Level::Info, true) => "<6>",
+                (Level::Debug | Level::Trace, true) => "<7>",
             };
             // A closed standard error is no reason to stop.
             let _ = writeln!(std::io::stderr(), "{prefix}{}", record.args());
@@ -38,7 +46,13 @@ pub fn start(verbose: u8) {
         1 => LevelFilter::Info,
         _ => LevelFilter::Debug,
     };
-    if log::set_logger(&Stderr).is_ok() {
+    let for_journal = std::env::var_os("JOURNAL_STREAM").is_some();
+    if log::set_boxed_logger(Box::new(Stderr { for_journal })).is_ok() {
         log::set_max_level(level);
     }
+}
+
+/// Logs so much from now on.
+pub fn set_level(level: LevelFilter) {
+    log::set_max_level(level);
 }

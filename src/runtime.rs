@@ -11,8 +11,8 @@
 mod capture;
 mod error;
 mod learning;
-pub mod memory;
 mod memo;
+pub mod memory;
 mod outlets;
 mod outputs;
 mod shelf;
@@ -125,7 +125,11 @@ struct Device {
 }
 
 impl Device {
-    fn start(config: Config, options: &Options, clock: Arc<dyn Clock>) -> Result<Device, RuntimeError> {
+    fn start(
+        config: Config,
+        options: &Options,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Device, RuntimeError> {
         let regions = config.regions.iter().map(Region::new).collect::<Result<Vec<_>, _>>()?;
         let shelf = Shelf::new(&config.model);
         // Lines first: they show the safe level from here on, whatever comes.
@@ -142,7 +146,8 @@ impl Device {
             log::info!("status page: http://{}/", server.address());
         }
         let settings = WatchSettings::of(&config);
-        let mut watch = Watch::new(&config.device, eye, regions, config.camera.size, &settings, now);
+        let mut watch =
+            Watch::new(&config.device, eye, regions, config.camera.size, &settings, now);
         let mut sensors = Sensors::new(Path::new("/"));
         let machine = sensors.machine(now.mono_ms);
         let memo = config.journal.dir.as_ref().map(|dir| Memo::in_folder(dir));
@@ -363,10 +368,17 @@ impl Device {
             let machine = self.sensors.machine(now.mono_ms);
             match self.watch.set_alpha(config.model.alpha, now, machine) {
                 Ok(said) => {
-                    self.outputs.board.identify(identity(&config, &self.model_name, self.watch.eye()));
+                    self.outputs.board.identify(identity(
+                        &config,
+                        &self.model_name,
+                        self.watch.eye(),
+                    ));
                     self.outputs.say(said);
                 }
-                Err(e) => log::error!("model.alpha: {e}; alpha stays {}", self.watch.eye().scorer.alpha().get()),
+                Err(e) => log::error!(
+                    "model.alpha: {e}; alpha stays {}",
+                    self.watch.eye().scorer.alpha().get()
+                ),
             }
         }
         self.config = config;
@@ -390,7 +402,8 @@ impl Device {
 }
 
 fn identity(config: &Config, model: &str, eye: &Eye) -> Identity {
-    let place = |region: &crate::gate::RegionSettings| Place { name: region.name.clone(), at: region.at };
+    let place =
+        |region: &crate::gate::RegionSettings| Place { name: region.name.clone(), at: region.at };
     Identity {
         device: config.device.clone(),
         source: config.camera.source.for_log(),

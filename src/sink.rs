@@ -13,10 +13,10 @@ mod secret;
 pub mod webhook;
 
 #[cfg(test)]
+pub(crate) mod fixtures;
+#[cfg(test)]
 #[path = "../tests/support/messages.rs"]
 mod messages;
-#[cfg(test)]
-pub(crate) mod fixtures;
 
 use std::fmt;
 use std::sync::Arc;
@@ -75,20 +75,24 @@ pub struct Wants {
     pub start: bool,
     pub update: bool,
     pub end: bool,
+    /// Messages of events beyond the budget, of these phases.
+    pub suppressed: bool,
     pub shots: bool,
 }
 
 impl Wants {
     /// Everything.
-    pub const ALL: Wants = Wants { start: true, update: true, end: true, shots: true };
+    pub const ALL: Wants =
+        Wants { start: true, update: true, end: true, suppressed: true, shots: true };
 
-    /// Messages of these phases, and no frames.
+    /// Messages of these phases that people are to be told of, and no frames.
     pub fn messages(phases: &[Phase]) -> Wants {
         let has = |phase| phases.contains(&phase);
         Wants {
             start: has(Phase::Start),
             update: has(Phase::Update),
             end: has(Phase::End),
+            suppressed: false,
             shots: false,
         }
     }
@@ -97,6 +101,7 @@ impl Wants {
     pub fn covers(self, item: &Item) -> bool {
         match item {
             Item::Shot { .. } => self.shots,
+            Item::Message(message) if message.is_suppressed() && !self.suppressed => false,
             Item::Message(message) => match message.phase {
                 Phase::Start => self.start,
                 Phase::Update => self.update,

@@ -88,7 +88,8 @@ fn a_model_that_is_not_whole_leaves_the_old_one_in_use() {
         assert!(!bench.dir.path().join("store/candidate").exists());
         (refused.kind(), refused.to_string())
     };
-    let (kind, why) = broken("no-backbone", &|dir| fs::remove_file(dir.join(BACKBONE_FILE)).unwrap());
+    let (kind, why) =
+        broken("no-backbone", &|dir| fs::remove_file(dir.join(BACKBONE_FILE)).unwrap());
     assert_eq!(kind, StoreErrorKind::Source, "{why}");
     let (kind, why) = broken("altered", &|dir| fs::write(dir.join(HEADS_FILE), [1, 2, 3]).unwrap());
     assert_eq!(kind, StoreErrorKind::Manifest, "{why}");
@@ -139,7 +140,9 @@ fn a_model_that_does_not_start_gives_way_to_the_one_before() {
     store.started().unwrap();
     bench.install("new", 2);
     for _ in 0..3 {
-        let Start::Current(current) = store.starting(3).unwrap() else { panic!("returned too early") };
+        let Start::Current(current) = store.starting(3).unwrap() else {
+            panic!("returned too early")
+        };
         assert_eq!(current.number, 2);
     }
     let Start::Returned { from, to } = store.starting(3).unwrap() else { panic!("did not return") };
@@ -174,6 +177,9 @@ fn back_changes_the_two() {
     assert_eq!(store.back().unwrap_err().kind(), StoreErrorKind::Empty);
     bench.install("new", 2);
     assert_eq!(store.back().unwrap().number, 1);
-    assert_eq!((store.current().unwrap().number, store.previous().unwrap().unwrap().number), (1, 2));
+    assert_eq!(
+        (store.current().unwrap().number, store.previous().unwrap().unwrap().number),
+        (1, 2)
+    );
     assert_eq!(store.back().unwrap().number, 2);
 }

@@ -46,7 +46,8 @@ pub fn run(args: &LearnArgs) -> Result<()> {
     let clock = Arc::new(System);
     let started = clock.now();
     let watching = WatchSettings { gate: GateSettings::default(), ..WatchSettings::of(&config) };
-    let mut watch = Watch::new(&config.device, eye, regions, config.camera.size, &watching, started);
+    let mut watch =
+        Watch::new(&config.device, eye, regions, config.camera.size, &watching, started);
     watch.learner = Some(Learner::new(base, started.utc_ms as u64));
     let camera = Supervised::over(&config.camera.source, None, BackOff::default(), started.mono_ms);
     let haste = if config.camera.source.is_live() { Haste::Newest } else { Haste::Every };
@@ -68,7 +69,8 @@ pub fn run(args: &LearnArgs) -> Result<()> {
         let ended = capture.has_ended();
         match capture.frame(Duration::from_millis(100)) {
             Some(captured) => {
-                let step = watch.frame(&captured.frame, captured.at, sensors.machine(now.mono_ms))?;
+                let step =
+                    watch.frame(&captured.frame, captured.at, sensors.machine(now.mono_ms))?;
                 if let Outcome::Faulty { why, .. } = step.outcome {
                     bar.end();
                     eprintln!("warning: {}: {why}", captured.frame.name);
@@ -130,7 +132,12 @@ impl Bar {
         let mut out = stderr().lock();
         let _ = if self.is_terminal {
             let done = ((passed / self.minutes).min(1.0) * 30.0) as usize;
-            write!(out, "\r[{:<30}] {passed:.1} of {} minutes, {frames} frames ", "=".repeat(done), self.minutes)
+            write!(
+                out,
+                "\r[{:<30}] {passed:.1} of {} minutes, {frames} frames ",
+                "=".repeat(done),
+                self.minutes
+            )
         } else {
             writeln!(out, "learning: {passed:.0} of {} minutes, {frames} frames", self.minutes)
         };

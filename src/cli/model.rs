@@ -115,9 +115,7 @@ fn list(args: &ListArgs) -> Result<()> {
     let (store, _) = args.store.open()?;
     let (current, previous) = (store.current()?, store.previous()?);
     if args.json {
-        let object = |model: &Installed| {
-            json!({ "number": model.number, "version": model.version, "dir": model.dir })
-        };
+        let object = |model: &Installed| json!({ "number": model.number, "version": model.version, "dir": model.dir });
         let previous = previous.as_ref().map(object);
         writeln!(stdout(), "{}", json!({ "current": object(&current), "previous": previous }))?;
         return Ok(());
@@ -136,7 +134,12 @@ fn manifest(dir: &Path, version: u64) -> Result<()> {
     let text = serde_json::to_string_pretty(&manifest)?;
     oddsight::storage::replace(&path, format!("{text}\n").as_bytes())
         .with_context(|| path.display().to_string())?;
-    Ok(writeln!(stdout(), "{}: version {version}, {} files", path.display(), manifest.sha256.len())?)
+    Ok(writeln!(
+        stdout(),
+        "{}: version {version}, {} files",
+        path.display(),
+        manifest.sha256.len()
+    )?)
 }
 
 fn said(model: &Installed) -> String {

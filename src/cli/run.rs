@@ -13,9 +13,9 @@ use oddsight::runtime::{self, Options, RuntimeErrorKind, Signals};
 use oddsight::verdict::Alpha;
 use serde_json::{Value, json};
 
+use super::EngineArgs;
 use super::config::CONFIG_EXIT;
 use super::setup::SetupArgs;
-use super::EngineArgs;
 
 /// Arguments of `oddsight run`.
 #[derive(Args)]

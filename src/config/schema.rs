@@ -31,13 +31,26 @@ impl Config {
         let keeps = self.evidence.dir.is_some();
         keys.outlet("evidence", keeps, |s| evidence(s, &mut self.evidence));
         keys.several("gpio", &mut self.gpio, GpioSettings::default, gpio);
-        let to_broker = || MqttSettings::new(&self.device);
+        let to_broker = || example_mqtt(&self.device);
         keys.optional("mqtt", &mut self.mqtt, to_broker, mqtt);
-        keys.several("webhook", &mut self.webhooks, WebhookSettings::default, webhook);
-        keys.several("hook", &mut self.hooks, HookSettings::default, hook);
+        keys.several("webhook", &mut self.webhooks, example_webhook, webhook);
+        keys.several("hook", &mut self.hooks, example_hook, hook);
         keys.optional("http", &mut self.http, HttpSettings::default, http);
         log(&mut keys.section("log"), &mut self.log);
     }
+}
+
+/// What a file that names nothing else would send to.
+pub(super) fn example_mqtt(device: &str) -> MqttSettings {
+    MqttSettings::new(BrokerUrl::local(), device)
+}
+
+pub(super) fn example_webhook() -> WebhookSettings {
+    WebhookSettings::new(WebUrl::local())
+}
+
+pub(super) fn example_hook() -> HookSettings {
+    HookSettings::new(vec!["/usr/local/bin/on-event".into()])
 }
 
 /// All keys with the values that they have in `config`.

@@ -1,13 +1,16 @@
 //! Kinds of values that only one or two keys have.
 
+use std::fmt::Display;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::str::FromStr;
 
-use super::kind::{Kind, number, parsed_by, text};
+use super::kind::{Kind, number, parsed_by};
 use super::mask;
 use super::settings::Backend;
 use super::url::Url;
 use crate::camera::SourceUri;
+use crate::model::store::PublicKey;
 use crate::verdict::Alpha;
 
 /// Longest name of a device or region.
@@ -43,15 +46,14 @@ pub(super) fn alpha() -> Kind<Alpha> {
 }
 
 /// The key of a `.pub` file of minisign.
-pub(super) fn public_key() -> Kind<String> {
-    let check = |key: &String| match minisign_verify::PublicKey::from_base64(key) {
-        Ok(_) => Ok(()),
-        Err(_) => {
-            Err("is no minisign key: give the second line of the .pub file, which begins with RW"
-                .into())
-        }
+pub(super) fn public_key() -> Kind<PublicKey> {
+    let read = |text: &str| {
+        text.parse().map_err(|_| {
+            "is no minisign key: give the second line of the .pub file, which begins with RW"
+                .to_string()
+        })
     };
-    text("the second line of a minisign .pub file").checked(check)
+    parsed_by("the second line of a minisign .pub file", read, PublicKey::to_string)
 }
 
 /// Sides that a frame can have.
@@ -153,16 +155,20 @@ pub(super) fn set<T: PartialEq>(items: &[T]) -> Result<(), String> {
 }
 
 /// A URL with one of the schemes.
-pub(super) fn url(schemes: &'static [&'static str]) -> Kind<String> {
+pub(super) fn url<T>(schemes: &'static [&'static str]) -> Kind<T>
+where
+    T: FromStr<Err: Display> + Display + 'static,
+{
     let allowed = match schemes[0] {
         "mqtt" => "mqtt://HOST or mqtts://HOST",
         _ => "an http or https URL",
     };
     let read = |text: &str| {
-        Url::parse(text, schemes).map_err(|why| format!("`{}` {why}", mask::quoted(text)))?;
-        Ok(text.to_string())
+        let shown = mask::quoted(text);
+        Url::parse(text, schemes).map_err(|why| format!("`{shown}` {why}"))?;
+        text.parse().map_err(|e: T::Err| format!("`{shown}`: {e}"))
     };
-    parsed_by(allowed, read, String::clone)
+    parsed_by(allowed, read, T::to_string)
 }
 
 /// Where frames come from.

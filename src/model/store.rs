@@ -96,7 +96,8 @@ impl Store {
     /// None is installed, or the link leads nowhere.
     pub fn current(&self) -> Result<Installed, StoreError> {
         self.follow(CURRENT)?.ok_or_else(|| {
-            let why = "no model is installed; `oddsight model install DIR --store STORE` installs one";
+            let why =
+                "no model is installed; `oddsight model install DIR --store STORE` installs one";
             StoreError::new(StoreErrorKind::Empty, &self.root, why)
         })
     }
@@ -116,7 +117,8 @@ impl Store {
         let here = |e: io::Error| StoreError::io(&self.root, e);
         fs::create_dir_all(self.root.join(VERSIONS)).map_err(here)?;
         remove_if_there(&candidate).map_err(here)?;
-        let installed = stage::copy(source, &candidate).and_then(|()| self.admit(&candidate, trust));
+        let installed =
+            stage::copy(source, &candidate).and_then(|()| self.admit(&candidate, trust));
         if installed.is_err() {
             // The error that is reported is the first one; the next installation tries to remove this again.
             let _ = remove_if_there(&candidate);

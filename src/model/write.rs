@@ -17,7 +17,10 @@ pub fn check_output(out: &Path) -> Result<(), String> {
     let is_model = out.join(HEADS_FILE).is_file();
     let is_empty = fs::read_dir(out).is_ok_and(|mut entries| entries.next().is_none());
     if out.exists() && !is_model && !is_empty {
-        return Err(format!("{}: exists and is no model directory; choose another --out", out.display()));
+        return Err(format!(
+            "{}: exists and is no model directory; choose another --out",
+            out.display()
+        ));
     }
     Ok(())
 }

@@ -1,7 +1,11 @@
 //! Learning while watching: asked for by a signal or a button, on the frames that are scored anyway.
 
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use super::RuntimeError;
 use super::shelf::{Shelf, Taken};
@@ -19,13 +23,16 @@ pub struct Learning {
     /// Where learnt models go; without it nothing is learnt.
     dir: Option<PathBuf>,
     minutes: f64,
-    button: Option<Button>,
+    /// Set by the button's thread, which ends when nobody reads it any more.
+    button: Option<Arc<AtomicBool>>,
     state: State,
 }
 
 enum State {
     Idle,
-    Watching { since: Stamp },
+    Watching {
+        since: Stamp,
+    },
     /// Fitting takes seconds to minutes, on a thread of its own.
     Fitting(JoinHandle<Result<Taken, String>>),
 }
@@ -39,9 +46,14 @@ impl Learning {
     pub fn new(settings: &LearnSettings) -> Result<Learning, RuntimeError> {
         let button = match settings.button_line {
             None => None,
-            Some(line) => Some(Button::open(&settings.button_chip, line)?),
+            Some(line) => Some(listen(Button::open(&settings.button_chip, line)?)?),
         };
-        Ok(Learning { dir: settings.dir.clone(), minutes: settings.minutes, button, state: State::Idle })
+        Ok(Learning {
+            dir: settings.dir.clone(),
+            minutes: settings.minutes,
+            button,
+            state: State::Idle,
+        })
     }
 
     /// Another length for the next time.
@@ -50,13 +62,8 @@ impl Learning {
     }
 
     /// The button was pressed since the last call.
-    pub fn button_pressed(&mut self) -> bool {
-        let Some(button) = &mut self.button else { return false };
-        button.pressed().unwrap_or_else(|e| {
-            log::warn!("the button does not work any more: {e}");
-            self.button = None;
-            false
-        })
+    pub fn button_pressed(&self) -> bool {
+        self.button.as_ref().is_some_and(|pressed| pressed.swap(false, Relaxed))
     }
 
     /// Begins to learn, unless it does already.
@@ -67,7 +74,10 @@ impl Learning {
         if !matches!(self.state, State::Idle) {
             return log::warn!("learning goes on already");
         }
-        log::info!("learning for {} minutes: what the camera shows now becomes normal", self.minutes);
+        log::info!(
+            "learning for {} minutes: what the camera shows now becomes normal",
+            self.minutes
+        );
         watch.learner = Some(Learner::new(watch.eye().model.clone(), now.utc_ms as u64));
         self.state = State::Watching { since: now };
     }
@@ -79,7 +89,8 @@ impl Learning {
             State::Watching { since } => {
                 let progress = watch.learner.as_ref()?.progress();
                 let left_s = (self.minutes * 60.0) as u64;
-                let left_s = left_s.saturating_sub(now.mono_ms.saturating_sub(since.mono_ms) / 1000);
+                let left_s =
+                    left_s.saturating_sub(now.mono_ms.saturating_sub(since.mono_ms) / 1000);
                 let frames = progress.fit_frames + progress.calibration_frames;
                 Some(format!("learning: {frames} frames so far, {left_s} s to go"))
             }
@@ -119,7 +130,9 @@ impl Learning {
     }
 
     fn fit(&self, watch: &mut Watch, shelf: &Shelf, now: Stamp) -> State {
-        let (Some(learner), Some(dir)) = (watch.learner.take(), self.dir.clone()) else { return State::Idle };
+        let (Some(learner), Some(dir)) = (watch.learner.take(), self.dir.clone()) else {
+            return State::Idle;
+        };
         let (shelf, regions) = (shelf.clone(), watch.regions().to_vec());
         let fitting = thread::Builder::new().name("learn".into());
         match fitting.spawn(move || finish(learner, dir, &shelf, &regions, now)) {
@@ -130,6 +143,25 @@ impl Learning {
             }
         }
     }
+}
+
+/// A thread that waits for the button: contacts that flutter must not hold frames up.
+fn listen(mut button: Button) -> std::io::Result<Arc<AtomicBool>> {
+    const LOOK: Duration = Duration::from_secs(1);
+    let pressed = Arc::new(AtomicBool::new(false));
+    let wanted = Arc::downgrade(&pressed);
+    thread::Builder::new().name("button".into()).spawn(move || {
+        loop {
+            let seen = button.pressed(LOOK);
+            let Some(pressed) = wanted.upgrade() else { break };
+            match seen {
+                Ok(true) => pressed.store(true, Relaxed),
+                Ok(false) => {}
+                Err(e) => return log::warn!("the button does not work any more: {e}"),
+            }
+        }
+    })?;
+    Ok(pressed)
 }
 
 /// Fits, writes the model directory, and installs it where there is a store.
@@ -145,7 +177,8 @@ fn finish(
     let name = format!("learnt-{}", utc(now.utc_ms).replace(':', ""));
     let to = dir.join(name);
     let (backbone, version) = (base.join(BACKBONE_FILE), version_of(&base));
-    write_model(&to, &backbone, &learnt.blob, &learnt.card(now), version).map_err(|e| e.to_string())?;
+    write_model(&to, &backbone, &learnt.blob, &learnt.card(now), version)
+        .map_err(|e| e.to_string())?;
     log::info!("learnt from {} frames: {}", learnt.frames[0] + learnt.frames[1], to.display());
     let (from, number) = match shelf.store() {
         // It was made here, so nobody else's signature is asked for; and it goes back to no older version.

@@ -33,7 +33,9 @@ impl Memo {
         let bytes = match self.read() {
             Ok(bytes) => bytes,
             Err(e) if e.kind() == io::ErrorKind::NotFound => return,
-            Err(e) => return log::warn!("{}: {e}; drift is tested from the start", self.path.display()),
+            Err(e) => {
+                return log::warn!("{}: {e}; drift is tested from the start", self.path.display());
+            }
         };
         match serde_json::from_slice::<BTreeMap<String, DriftState>>(&bytes) {
             Ok(states) => {
@@ -46,7 +48,10 @@ impl Memo {
 
     fn read(&self) -> io::Result<Vec<u8>> {
         let mut bytes = Vec::new();
-        io::Read::read_to_end(&mut io::Read::take(fs::File::open(&self.path)?, MOST_BYTES), &mut bytes)?;
+        io::Read::read_to_end(
+            &mut io::Read::take(fs::File::open(&self.path)?, MOST_BYTES),
+            &mut bytes,
+        )?;
         Ok(bytes)
     }
 

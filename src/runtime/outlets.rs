@@ -1,6 +1,5 @@
 //! Opens everything that the configuration names for events to go to.
 
-use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -23,6 +22,9 @@ use crate::status::{Board, Identity};
 const LOCAL: OutboxSettings =
     OutboxSettings { queue: 1024, per_minute: 0, retry_ms: 1000, retry_most_ms: 30_000 };
 
+/// So many segments of the journal are read at the start: an event that is open had its last message in them.
+const SEGMENTS: u64 = 2;
+
 /// Opened outlets.
 pub struct Outlets {
     outboxes: Vec<Outbox>,
@@ -40,8 +42,13 @@ pub struct Outlets {
 /// A line that cannot be opened, an outlet whose settings cannot be. A broker that is away or a disk that is full is none:
 /// the sink tries again.
 pub fn open(config: &Config, clock: &Arc<dyn Clock>) -> Result<Outlets, RuntimeError> {
-    let mut outlets =
-        Outlets { outboxes: Vec::new(), shots: None, scores: None, kept: Vec::new(), past: Vec::new() };
+    let mut outlets = Outlets {
+        outboxes: Vec::new(),
+        shots: None,
+        scores: None,
+        kept: Vec::new(),
+        past: Vec::new(),
+    };
     let start = |sink: Box<dyn Sink>, settings| Outbox::start(sink, settings, clock.clone());
     for settings in &config.gpio {
         safe_on_panic(settings.clone());
@@ -110,7 +117,7 @@ fn numbered(name: &str, index: usize, count: usize) -> String {
 
 /// Messages that the journal kept. Whatever is wrong with it is no reason not to watch.
 fn past(dir: &Path) -> Vec<Message> {
-    let reader = match Reader::open(dir) {
+    let reader = match Reader::newest(dir, SEGMENTS) {
         Ok(reader) => reader,
         Err(e) => {
             if dir.exists() {
@@ -119,8 +126,8 @@ fn past(dir: &Path) -> Vec<Message> {
             return Vec::new();
         }
     };
-    let messages = reader.filter_map(|record: io::Result<Record>| match record {
-        Ok(Record::Message(message)) => Some(message),
+    let messages = reader.filter_map(|record| match record {
+        Record::Message(message) => Some(message),
         _ => None,
     });
     messages.collect()

@@ -55,6 +55,7 @@ impl Outputs {
                             region: region.name().to_string(),
                             energy_q16: verdict.energy_q16,
                             p_value: verdict.p_value,
+                            light_jumped: step.light_jumped,
                             name: frame.name.clone(),
                         });
                     }
@@ -86,7 +87,8 @@ impl Outputs {
         for message in messages {
             log::info!("{}", line(&message));
             self.board.event(&message);
-            let frames = self.shots.as_mut().map(|shots| shots.message(&message)).unwrap_or_default();
+            let frames =
+                self.shots.as_mut().map(|shots| shots.message(&message)).unwrap_or_default();
             // The event first: a store makes its folder of it.
             offer(&self.outboxes, &Item::Message(Arc::new(message)));
             frames.iter().for_each(|item| offer(&self.outboxes, item));
@@ -106,8 +108,11 @@ impl Outputs {
             (!outbox.close(within)).then_some(name)
         };
         thread::scope(|scope| {
-            let closing: Vec<_> =
-                self.outboxes.into_iter().map(|outbox| scope.spawn(move || close(outbox))).collect();
+            let closing: Vec<_> = self
+                .outboxes
+                .into_iter()
+                .map(|outbox| scope.spawn(move || close(outbox)))
+                .collect();
             closing.into_iter().filter_map(|thread| thread.join().ok().flatten()).collect()
         })
     }

@@ -88,7 +88,12 @@ impl Shelf {
     /// # Errors
     ///
     /// What is wrong with the model, or with alpha.
-    pub fn open(&self, dir: &Path, number: Option<u64>, regions: &[Region]) -> Result<Taken, RuntimeError> {
+    pub fn open(
+        &self,
+        dir: &Path,
+        number: Option<u64>,
+        regions: &[Region],
+    ) -> Result<Taken, RuntimeError> {
         let model = memory::returned_while(|| Model::open_for(dir, self.kernel))?;
         let threads = Threads::new(self.threads.into()).map_err(|e| {
             RuntimeError::start(format!("{} threads cannot be started: {e}", self.threads))

@@ -9,9 +9,8 @@ use std::time::{Duration, Instant};
 use crate::camera::Frame;
 use crate::clock::Stamp;
 use crate::config::Config;
-use crate::event::{
-    AlarmSettings, Decisions, DriftSettings, FaultKind, Machine, Message, Rules, join, tile_alpha,
-};
+use crate::event::tiles::{join, tile_alpha};
+use crate::event::{AlarmSettings, Decisions, DriftSettings, FaultKind, Machine, Message, Rules};
 use crate::gate::{
     Change, GateSettings, Light, Look, Pace, PaceSettings, Quality, QualitySettings, Region,
     fault_kind,
@@ -49,7 +48,11 @@ impl WatchSettings {
     }
 
     fn rules(&self) -> Rules {
-        Rules { alarm: self.alarm.clone(), quality: self.quality.clone(), drift: self.drift.clone() }
+        Rules {
+            alarm: self.alarm.clone(),
+            quality: self.quality.clone(),
+            drift: self.drift.clone(),
+        }
     }
 }
 
@@ -161,7 +164,12 @@ impl Watch {
     /// # Errors
     ///
     /// A frame that the network refuses, which no picture of a camera is: the model is at fault.
-    pub fn frame(&mut self, frame: &Frame, at: Stamp, machine: Machine) -> Result<Step, ModelError> {
+    pub fn frame(
+        &mut self,
+        frame: &Frame,
+        at: Stamp,
+        machine: Machine,
+    ) -> Result<Step, ModelError> {
         if !self.pace.due(at.mono_ms, machine.temperature_c) {
             return Ok(Step::quiet(Outcome::Shed));
         }
@@ -192,7 +200,12 @@ impl Watch {
     }
 
     /// The verdict on each tile of a region.
-    fn tiles(&mut self, region: usize, picture: &Rgb, at: Stamp) -> Result<Vec<Verdict>, ModelError> {
+    fn tiles(
+        &mut self,
+        region: usize,
+        picture: &Rgb,
+        at: Stamp,
+    ) -> Result<Vec<Verdict>, ModelError> {
         let mut verdicts = Vec::new();
         for crop in self.regions[region].crops(picture) {
             let scorer = &mut self.eye.scorer;

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{Item, Sink, SinkError};
+use super::{Item, Sink, SinkError, Wants};
 use crate::clock::Stamp;
 use crate::event::{Cause, EventId, Message, Phase};
 use crate::gpio::{Backend, GpioError, Level, LineSpec, OutputLine};
@@ -186,6 +186,10 @@ impl Sink for GpioSink {
     }
 
     /// A line that cannot be driven is opened again at the next try.
+    fn wants(&self) -> Wants {
+        Wants::messages(&[Phase::Start, Phase::Update, Phase::End])
+    }
+
     fn deliver(&mut self, item: &Item) -> Result<(), SinkError> {
         if let Item::Message(message) = item {
             self.take(message);

@@ -21,7 +21,7 @@ pub use record::{MAX_LINE, Note, Record, ScoreLine};
 
 use self::record::Body;
 use self::segments::{Limits, Segments, is_full};
-use super::{Item, Sink, SinkError};
+use super::{Item, Sink, SinkError, Wants};
 use crate::clock::Stamp;
 use crate::storage::{Disk, StorageError, Usage};
 
@@ -217,6 +217,10 @@ impl Journal {
 impl Sink for Journal {
     fn name(&self) -> &str {
         "journal"
+    }
+
+    fn wants(&self) -> Wants {
+        Wants { shots: false, ..Wants::ALL }
     }
 
     fn deliver(&mut self, item: &Item) -> Result<(), SinkError> {

@@ -258,7 +258,7 @@ impl Sink for MqttSink {
     }
 
     fn wants(&self) -> Wants {
-        Wants { shots: false, ..Wants::ALL }
+        Wants { suppressed: false, shots: false, ..Wants::ALL }
     }
 
     fn deliver(&mut self, item: &Item) -> Result<(), SinkError> {

@@ -69,6 +69,11 @@ impl WebhookSettings {
 pub struct WebUrl(Uri);
 
 impl WebUrl {
+    /// `http://localhost:8000/`
+    pub fn local() -> WebUrl {
+        WebUrl(Uri::from_static("http://localhost:8000/"))
+    }
+
     /// Whether the connection is encrypted.
     pub fn is_tls(&self) -> bool {
         self.0.scheme_str() == Some("https")

@@ -74,6 +74,7 @@ pub(crate) fn unusual(energy: f64) -> Cause {
         p_value: 0.005,
         peak_energy: energy,
         peak_p_value: 0.005,
+        suppressed: false,
         nearest: Some("gear <b>".into()),
     })
 }

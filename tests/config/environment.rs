@@ -40,7 +40,10 @@ fn variables_override_the_file_and_make_sections() {
     assert_eq!(config.camera.size, Some((640, 480)));
     assert_eq!(config.log.level, LogLevel::Debug);
     let mqtt = config.mqtt.unwrap();
-    assert_eq!((mqtt.url.as_str(), mqtt.prefix.as_str()), ("mqtt://b", "oddsight/gate-7"));
+    assert_eq!(
+        (mqtt.url.to_string().as_str(), mqtt.prefix.as_str()),
+        ("mqtt://b:1883", "oddsight/gate-7")
+    );
     let [a, b] = &config.regions[..] else { panic!("{:?}", config.regions) };
     assert_eq!((a.name.as_str(), a.at), ("a", [0.0, 0.0, 0.5, 1.0]));
     assert_eq!((b.name.as_str(), b.at, b.tiles), ("b", [0.0, 0.0, 1.0, 1.0], [2, 3]));

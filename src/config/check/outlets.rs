@@ -144,7 +144,8 @@ impl Checks<'_, '_> {
     }
 
     fn mqtt(&mut self, mqtt: &MqttSettings) {
-        let Ok(url) = Url::parse(&mqtt.url, &SCHEMES) else { return };
+        let url = mqtt.url.to_string();
+        let Ok(url) = Url::parse(&url, &SCHEMES) else { return };
         if !matches!(url.path, "" | "/") {
             self.refuse(&["mqtt.url"], "a broker's URL has no path: topics begin with mqtt.prefix");
         }
@@ -169,7 +170,8 @@ impl Checks<'_, '_> {
     }
 
     fn webhook(&mut self, index: usize, webhook: &WebhookSettings) {
-        let Ok(url) = Url::parse(&webhook.url, &SCHEMES) else { return };
+        let url = webhook.url.to_string();
+        let Ok(url) = Url::parse(&url, &SCHEMES) else { return };
         let key = |name: &str| nth("webhook", index, name);
         if webhook.ca_file.is_some() && url.scheme == "http" {
             self.refuse(

@@ -72,6 +72,12 @@ impl PartialEq for PublicKey {
     }
 }
 
+impl fmt::Display for PublicKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.base64)
+    }
+}
+
 impl fmt::Debug for PublicKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.base64)
@@ -108,12 +114,20 @@ pub(super) fn check(dir: &Path, key: Option<&PublicKey>) -> Result<u64, StoreErr
     };
     for name in [BACKBONE_FILE, HEADS_FILE] {
         if !manifest.sha256.contains_key(name) {
-            return refuse(StoreErrorKind::Manifest, &path, format!("says nothing of {name}; make it again"));
+            return refuse(
+                StoreErrorKind::Manifest,
+                &path,
+                format!("says nothing of {name}; make it again"),
+            );
         }
     }
     for (name, wanted) in &manifest.sha256 {
         if ![BACKBONE_FILE, HEADS_FILE, CARD_FILE].contains(&name.as_str()) {
-            return refuse(StoreErrorKind::Manifest, &path, format!("names `{name}`, which is no file of a model"));
+            return refuse(
+                StoreErrorKind::Manifest,
+                &path,
+                format!("names `{name}`, which is no file of a model"),
+            );
         }
         let file = dir.join(name);
         let found = digest(&file).map_err(|e| StoreError::io(&file, e))?;
@@ -129,19 +143,21 @@ fn verify(dir: &Path, manifest: &[u8], key: &PublicKey) -> Result<(), StoreError
     let path = dir.join(SIGNATURE_FILE);
     let refuse = |why: String| StoreError::new(StoreErrorKind::Signature, &path, why);
     let text = match read(&path) {
-        Ok(bytes) => String::from_utf8(bytes).map_err(|_| refuse("no minisign signature: not a text".into()))?,
+        Ok(bytes) => String::from_utf8(bytes)
+            .map_err(|_| refuse("no minisign signature: not a text".into()))?,
         Err(e) if e.kind() == io::ErrorKind::NotFound => {
             return Err(refuse(
-                "missing, but model.public_key asks for it; sign with `minisign -Sm manifest.json`".into(),
+                "missing, but model.public_key asks for it; sign with `minisign -Sm manifest.json`"
+                    .into(),
             ));
         }
         Err(e) => return Err(StoreError::io(&path, e)),
     };
     let signature = minisign_verify::Signature::decode(&text)
         .map_err(|e| refuse(format!("no minisign signature: {e}")))?;
-    key.key
-        .verify(manifest, &signature, false)
-        .map_err(|e| refuse(format!("not a signature of this manifest by the configured key ({e})")))
+    key.key.verify(manifest, &signature, false).map_err(|e| {
+        refuse(format!("not a signature of this manifest by the configured key ({e})"))
+    })
 }
 
 /// The version that a model directory says it has, unchecked; 0 without a manifest.

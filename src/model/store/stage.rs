@@ -58,7 +58,9 @@ fn copy_tar(source: &Path, to: &Path) -> Result<BTreeSet<&'static str>, StoreErr
     for (count, member) in archive.entries().map_err(damaged)?.enumerate() {
         let mut member = member.map_err(damaged)?;
         if count == MOST_MEMBERS {
-            return Err(refuse(format!("has more than {MOST_MEMBERS} members: this is no tar of a model")));
+            return Err(refuse(format!(
+                "has more than {MOST_MEMBERS} members: this is no tar of a model"
+            )));
         }
         let path = member.path().map_err(damaged)?.into_owned();
         let Some((name, most)) = known(&path) else { continue };
@@ -66,7 +68,9 @@ fn copy_tar(source: &Path, to: &Path) -> Result<BTreeSet<&'static str>, StoreErr
             return Err(refuse(format!("{} is no plain file in it", path.display())));
         }
         if !copied.insert(name) {
-            return Err(refuse(format!("holds {name} more than once; a tar of one model is wanted")));
+            return Err(refuse(format!(
+                "holds {name} more than once; a tar of one model is wanted"
+            )));
         }
         copy_file(&mut member, &source.join(&path), &to.join(name), most)?;
     }
@@ -77,7 +81,8 @@ fn copy_tar(source: &Path, to: &Path) -> Result<BTreeSet<&'static str>, StoreErr
 fn known(path: &Path) -> Option<(&'static str, u64)> {
     let parts = path.components().filter(|part| !matches!(part, Component::CurDir));
     let parts: Vec<Component> = parts.collect();
-    let [Component::Normal(name)] | [Component::Normal(_), Component::Normal(name)] = parts[..] else {
+    let ([Component::Normal(name)] | [Component::Normal(_), Component::Normal(name)]) = parts[..]
+    else {
         return None;
     };
     FILES.into_iter().find(|(known, _)| name == *known)
@@ -85,9 +90,13 @@ fn known(path: &Path) -> Option<(&'static str, u64)> {
 
 fn copy_file(from: &mut impl Read, name: &Path, to: &Path, most: u64) -> Result<(), StoreError> {
     let mut file = File::create_new(to).map_err(|e| StoreError::io(to, e))?;
-    let copied = io::copy(&mut from.take(most + 1), &mut file).map_err(|e| StoreError::io(name, e))?;
+    let copied =
+        io::copy(&mut from.take(most + 1), &mut file).map_err(|e| StoreError::io(name, e))?;
     if copied > most {
-        let why = format!("is longer than {} MiB, the most that such a file may have", most.div_ceil(1 << 20));
+        let why = format!(
+            "is longer than {} MiB, the most that such a file may have",
+            most.div_ceil(1 << 20)
+        );
         return Err(StoreError::new(StoreErrorKind::Source, name, why));
     }
     file.sync_all().map_err(|e| StoreError::io(to, e))

@@ -49,7 +49,8 @@ fn one_changed_byte_anywhere_is_refused() {
             bytes[at] ^= 1;
             fs::write(&path, bytes).unwrap();
             // The first line of a signature is a comment that nobody signs.
-            let is_comment = name == SIGNATURE_FILE && whole[..at].iter().all(|byte| *byte != b'\n');
+            let is_comment =
+                name == SIGNATURE_FILE && whole[..at].iter().all(|byte| *byte != b'\n');
             if !is_comment || at < "untrusted comment: ".len() {
                 assert!(manifest::check(dir.path(), Some(&key(KEY))).is_err(), "{name}, byte {at}");
             }
@@ -108,7 +109,12 @@ fn a_state_that_cannot_be_read_is_none() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::at(dir.path());
     assert_eq!(store.state(), State::default());
-    for text in ["", "{", r#"{"failed_starts": 1}"#, r#"{"failed_starts": 1, "highest_version": 2, "x": 1}"#] {
+    for text in [
+        "",
+        "{",
+        r#"{"failed_starts": 1}"#,
+        r#"{"failed_starts": 1, "highest_version": 2, "x": 1}"#,
+    ] {
         fs::write(dir.path().join(STATE_FILE), text).unwrap();
         assert_eq!(store.state(), State::default());
     }

@@ -65,6 +65,7 @@ fn unusual(event: u64, phase: Phase, region: &str) -> Message {
         p_value: 0.01,
         peak_energy: 1.0,
         peak_p_value: 0.01,
+        suppressed: false,
         nearest: None,
     });
     message(event, phase, cause)

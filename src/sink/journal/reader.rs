@@ -84,6 +84,20 @@ impl Reader {
         Ok(Reader { source, current: None, skipped: Skipped::default() })
     }
 
+    /// The last `segments` segments of a journal's folder: what happened lately, however long the journal is.
+    ///
+    /// # Errors
+    ///
+    /// As [`Reader::open`].
+    pub fn newest(dir: &Path, segments: u64) -> Result<Reader, StorageError> {
+        let mut reader = Reader::open(dir)?;
+        if let Source::Folder { dir, taken } = &mut reader.source {
+            let (_, newest) = list(dir).map_err(|e| StorageError::of(dir, &e))?;
+            *taken = newest.checked_sub(segments);
+        }
+        Ok(reader)
+    }
+
     /// What was passed over so far. A torn line at the very end is not counted while it may still become whole.
     pub fn skipped(&self) -> Skipped {
         self.skipped

@@ -6,7 +6,6 @@
 //! segment left in the same blocks of the card.
 
 use std::fmt::Write as _;
-use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -39,10 +38,13 @@ pub struct ScoreLine {
     /// When the frame was taken; `mono_ms` belongs to the boot of the note before.
     #[serde(flatten)]
     pub at: Stamp,
-    pub region: Arc<str>,
+    pub region: String,
     /// Energy as signed Q47.16.
     pub energy_q16: i64,
     pub p_value: f64,
+    /// The light of the scene jumped with this frame.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub light_jumped: bool,
     /// What the source calls the frame; empty if it has no name that says more than `seq`.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub name: String,
@@ -54,7 +56,7 @@ pub struct Note {
     #[serde(flatten)]
     pub at: Stamp,
     /// The boot that this and the following lines belong to.
-    pub boot_id: Arc<str>,
+    pub boot_id: String,
     /// The segment that the line was written to.
     pub segment: u64,
     /// For people.

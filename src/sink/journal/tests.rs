@@ -23,6 +23,7 @@ fn score(seq: u64) -> ScoreLine {
         region: "frame".into(),
         energy_q16: -77_123 + seq as i64,
         p_value: 0.04795204795204795,
+        light_jumped: false,
         name: String::new(),
     }
 }

@@ -15,6 +15,11 @@ pub struct BrokerUrl {
 }
 
 impl BrokerUrl {
+    /// `mqtt://localhost:1883`
+    pub fn local() -> BrokerUrl {
+        BrokerUrl { tls: false, host: "localhost".into(), port: 1883 }
+    }
+
     /// Whether the connection is encrypted.
     pub fn is_tls(&self) -> bool {
         self.tls
