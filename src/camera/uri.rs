@@ -17,6 +17,10 @@ pub enum SourceUri {
     Tar(PathBuf),
     /// `synth:SEED`
     Synth(u64),
+    /// `v4l2:DEVICE?…`
+    V4l2(String),
+    /// `pipe:COMMAND…`
+    Pipe(String),
 }
 
 impl SourceUri {
@@ -26,6 +30,10 @@ impl SourceUri {
             SourceUri::Dir(path) => Box::new(StoredCamera::new(Stored::folder(path)?)),
             SourceUri::Tar(path) => Box::new(StoredCamera::new(Stored::tar(path)?)),
             SourceUri::Synth(seed) => Box::new(SynthCamera::once(*seed)),
+            SourceUri::V4l2(_) | SourceUri::Pipe(_) => {
+                let why = format!("{self}: not in this build");
+                return Err(CameraError::new(CameraErrorKind::Missing, why));
+            }
         })
     }
 }
@@ -38,6 +46,8 @@ impl FromStr for SourceUri {
             Some(("dir", path)) if !path.is_empty() => Ok(SourceUri::Dir(path.into())),
             Some(("tar", path)) if !path.is_empty() => Ok(SourceUri::Tar(path.into())),
             Some(("synth", _)) => Ok(SourceUri::Synth(text.parse::<SynthSpec>()?.seed)),
+            Some(("v4l2", rest)) if !rest.is_empty() => Ok(SourceUri::V4l2(rest.into())),
+            Some(("pipe", rest)) if !rest.is_empty() => Ok(SourceUri::Pipe(rest.into())),
             _ => Err(CameraError::new(
                 CameraErrorKind::Spec,
                 format!("source `{text}` is none of dir:PATH, tar:FILE, synth:SEED"),
@@ -52,6 +62,8 @@ impl fmt::Display for SourceUri {
             SourceUri::Dir(path) => write!(f, "dir:{}", path.display()),
             SourceUri::Tar(path) => write!(f, "tar:{}", path.display()),
             SourceUri::Synth(seed) => write!(f, "synth:{seed}"),
+            SourceUri::V4l2(rest) => write!(f, "v4l2:{rest}"),
+            SourceUri::Pipe(rest) => write!(f, "pipe:{rest}"),
         }
     }
 }
