@@ -124,8 +124,11 @@ impl fmt::Display for ConfigError {
 impl std::error::Error for ConfigError {}
 
 impl Problem {
+    /// What the file and the environment say may be repeated in `key` and `why`: it is made harmless here.
     pub(super) fn new(kind: ConfigErrorKind, place: Place, key: String, why: String) -> Problem {
-        Problem { kind, place, key, why, excerpt: None }
+        const LONGEST: usize = 600;
+        let harmless = |text: &str| text.chars().take(LONGEST).map(mask::visible).collect();
+        Problem { kind, place, key: harmless(&key), why: harmless(&why), excerpt: None }
     }
 
     /// The same, with the part of `text` that it is about.

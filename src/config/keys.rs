@@ -165,10 +165,16 @@ impl<'d> Keys<'d> {
         }
     }
 
+    /// Whether further problems are only counted; this counts one.
+    pub fn is_full(&mut self) -> bool {
+        let is_full = self.problems.len() >= MOST_PROBLEMS;
+        self.more += usize::from(is_full);
+        is_full
+    }
+
     /// Refuses what stands `at` a place.
     pub fn refuse(&mut self, kind: ConfigErrorKind, at: &At<'_>, key: &str, why: String) {
-        if self.problems.len() >= MOST_PROBLEMS {
-            self.more += 1;
+        if self.is_full() {
             return;
         }
         let problem = self.document.problem(kind, at, key.to_string(), why);

@@ -85,6 +85,10 @@ fn after_word(text: &str, word: Range<usize>, hidden: &mut [bool]) {
     }
     let start = rest.find(|c: char| !SEPARATORS.contains(c)).unwrap_or(rest.len());
     let value = &rest[start..];
+    // Found already: each character is looked at a few times at most.
+    if hidden.get(text.len() - value.len()).is_none_or(|hidden| *hidden) {
+        return;
+    }
     let end = value.find(['"', '\'', '&', ' ', '\t', '\n', ',', ']']).unwrap_or(value.len());
     // `Token: Bearer …`: the secret comes after the next word.
     if !value[..end].eq_ignore_ascii_case("bearer") {

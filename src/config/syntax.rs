@@ -8,12 +8,11 @@ use std::ops::RangeInclusive;
 use toml::de::Error;
 
 use super::error::{ConfigErrorKind, Place, Problem, position};
-use super::mask::visible;
 
 mod line;
 
 /// Broken lines that are told; a file with more is no configuration.
-const MOST_LINES: usize = 50;
+const MOST_LINES: usize = 40;
 
 /// What is wrong with a file as TOML.
 #[derive(Clone, Debug, Default)]
@@ -33,6 +32,8 @@ impl Broken {
             broken.push(text, at..at + 1, why);
             return broken;
         }
+        // There may be as many errors as characters.
+        let newlines: Vec<usize> = text.match_indices('\n').map(|(at, _)| at).collect();
         let mut seen = BTreeSet::new();
         for e in errors {
             let span = e.span().unwrap_or(0..0);
@@ -42,7 +43,7 @@ impl Broken {
                 broken.unclosed(text, span.start);
                 break;
             }
-            let Place::File { line, .. } = position(text, span.start) else { continue };
+            let line = newlines.partition_point(|at| *at < span.start);
             if seen.len() < MOST_LINES && seen.insert(line) {
                 let why = line::diagnosis(text, &span, message).unwrap_or_else(|| plain(message));
                 broken.push(text, span, why);
@@ -90,5 +91,5 @@ fn last_line(text: &str, line: usize) -> usize {
 
 /// The parser's own words on one line.
 fn plain(message: &str) -> String {
-    message.lines().collect::<Vec<_>>().join(", ").chars().map(visible).collect()
+    message.lines().collect::<Vec<_>>().join(", ")
 }

@@ -63,6 +63,7 @@ pub(super) fn refuse(keys: &mut Keys<'_>) {
                 None => in_section(keys, section, value),
             },
             None if keys_of("").any(|key| key == name.get_ref()) => {}
+            None if keys.is_full() => {}
             None => {
                 let why = unknown_at_top(name.get_ref(), value.get_ref());
                 let shown = mask::quoted(name.get_ref());
@@ -71,8 +72,10 @@ pub(super) fn refuse(keys: &mut Keys<'_>) {
             }
         }
     }
-    for variable in document.env.keys() {
-        if !keys.used.contains(variable) {
+    for (variable, value) in &document.env {
+        // An empty one says that a key is not given, whether its section is there or not.
+        let is_moot = value.is_empty() && names_key(variable);
+        if !keys.used.contains(variable) && !is_moot && !keys.is_full() {
             let why = unknown_variable(variable);
             let at = At::Env(variable);
             keys.refuse(ConfigErrorKind::Key, &at, "", why);
@@ -96,7 +99,7 @@ fn in_section(keys: &mut Keys<'_>, section: &'static str, value: &Spanned<DeValu
 
 fn in_table(keys: &mut Keys<'_>, section: &'static str, path: &str, table: &DeTable<'_>) {
     for name in table.keys() {
-        if !keys_of(section).any(|key| key == name.get_ref()) {
+        if !keys_of(section).any(|key| key == name.get_ref()) && !keys.is_full() {
             let key = format!("{path}.{}", mask::quoted(name.get_ref()));
             let why = unknown_in(section, name.get_ref());
             keys.refuse(ConfigErrorKind::Key, &At::File(name.span()), &key, why);
@@ -174,6 +177,22 @@ fn unknown_at_top(name: &str, value: &DeValue<'_>) -> String {
             }
         }
     }
+}
+
+/// Whether a variable overrides a key of some section.
+fn names_key(variable: &str) -> bool {
+    let parts: Vec<&str> = variable.split("__").collect();
+    let (section, several, name) = match parts[..] {
+        [name] => ("", false, name),
+        [section, name] => (section, false, name),
+        [section, index, name] if index.parse::<usize>().is_ok() => (section, true, name),
+        _ => return false,
+    };
+    known().iter().any(|key| {
+        key.section.eq_ignore_ascii_case(section)
+            && key.several == several
+            && key.name.eq_ignore_ascii_case(name)
+    })
 }
 
 /// What is said of a variable that overrides nothing.

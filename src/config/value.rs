@@ -1,10 +1,11 @@
 //! Kinds of values that only one or two keys have.
 
 use std::fmt::Display;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use super::given::Refusal;
 use super::kind::{Kind, number, parsed_by};
 use super::mask;
 use super::settings::Backend;
@@ -39,7 +40,7 @@ pub(super) fn alpha() -> Kind<Alpha> {
         allowed: "between 0 and 1".into(),
         is_path: false,
         read: Box::new(move |given| {
-            Alpha::new(read(given)?).map_err(|e| super::given::Refusal::Value(e.to_string()))
+            Alpha::new(read(given)?).map_err(|e| Refusal::Value(mask::secrets(&e.to_string())))
         }),
         write: Box::new(|alpha| Some(format!("{:?}", alpha.get()))),
     }
@@ -260,11 +261,12 @@ pub(super) fn listen() -> Kind<SocketAddr> {
         text.parse::<SocketAddr>().map_err(|_| {
             let remedy = match text.rsplit_once(':') {
                 _ if text.parse::<u16>().is_ok() => format!("write 127.0.0.1:{text}"),
+                _ if text.parse::<Ipv6Addr>().is_ok() => format!("add a port: [{text}]:8080"),
                 Some(("", port)) => {
                     format!("write 0.0.0.0:{} for all addresses", mask::quoted(port))
                 }
                 Some(("localhost", port)) => format!("write 127.0.0.1:{}", mask::quoted(port)),
-                _ if text.parse::<std::net::IpAddr>().is_ok() => format!("add a port: {text}:8080"),
+                _ if text.parse::<Ipv4Addr>().is_ok() => format!("add a port: {text}:8080"),
                 _ => "write for example 127.0.0.1:8080; names are not looked up".to_string(),
             };
             format!("`{shown}` is no address with a port: {remedy}")

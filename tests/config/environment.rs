@@ -99,7 +99,7 @@ fn variables_that_override_nothing_are_refused() {
         ("ODDSIGHT_DRIFT__ENABLED", "yes", "true or false"),
         ("ODDSIGHT_ALARM__CLEAR_P", "half", "expected a number"),
         ("ODDSIGHT_HOOK__0__COMMAND", "[\"/bin/x\"", "a list in brackets"),
-        ("ODDSIGHT_CAMERA__SOURCE", "camera\u{1b}", "\\u{1b}"),
+        ("ODDSIGHT_CAMERA__SOURCE", "camera\u{1b}", "camera\u{fffd}"),
     ] {
         let error = parse(LEAST, &[(name, value)]).expect_err(name);
         let why = error.to_string();

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 use oddsight::config::{Config, INIT, Known, known};
 
@@ -12,13 +13,13 @@ fn repository(path: &str) -> String {
     fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
 }
 
-/// The commented file with every key that is commented out switched on.
-fn all_on() -> String {
+/// A file with every key that is commented out switched on.
+fn switched_on(text: &str) -> String {
     let switched = |line: &str| match line.strip_prefix('#') {
         Some(rest) if !rest.starts_with(' ') => rest.to_string(),
         _ => line.to_string(),
     };
-    INIT.lines().map(switched).collect::<Vec<_>>().join("\n")
+    text.lines().map(switched).collect::<Vec<_>>().join("\n")
 }
 
 #[test]
@@ -28,7 +29,7 @@ fn the_commented_file_says_the_defaults() {
 
 #[test]
 fn the_commented_file_has_every_key_with_its_default() {
-    let shown = explained(&all_on(), &[]);
+    let shown = explained(&switched_on(INIT), &[]);
     let mut section = "";
     let mut keys: Vec<(String, String, String)> = Vec::new();
     for line in INIT.lines() {
@@ -72,6 +73,18 @@ fn the_files_of_the_boards_pass() {
     }
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("firmware-config/boards");
     assert_eq!(fs::read_dir(folder).unwrap().count(), BOARDS.len());
+}
+
+/// Also with the lines that are commented out.
+#[test]
+fn the_files_of_the_boards_pass_with_their_output_line() {
+    for board in BOARDS {
+        let text = repository(&format!("firmware-config/boards/{board}.toml"));
+        let config = explained(&switched_on(&text), &[]).config;
+        assert_eq!(config.gpio.len(), 1, "{board}");
+        // Two frames of a camera that gives more than are scored must not be a stall.
+        assert!(config.pace.max_fps > 0.0 && config.model.threads < 4, "{board}");
+    }
 }
 
 /// Lines of docs/configuration.md that say nothing but what the program knows.
@@ -121,7 +134,20 @@ fn the_unit_names_commands_and_codes_that_there_are() {
     ] {
         assert!(unit.lines().any(|there| there == line), "{line}");
     }
+    systemd_finds_no_fault(&unit);
     let watchdog = unit.lines().find_map(|line| line.strip_prefix("WatchdogSec=")).unwrap();
     let usec = watchdog.parse::<u64>().unwrap() * 1_000_000;
     parse(INIT, &[("NOTIFY_SOCKET", "/x"), ("WATCHDOG_USEC", &usec.to_string())]).unwrap();
+}
+
+/// Where there is a systemd, it reads the unit.
+fn systemd_finds_no_fault(unit: &str) {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("oddsight.service");
+    let program = env!("CARGO_BIN_EXE_oddsight");
+    fs::write(&path, unit.replace("/usr/local/bin/oddsight", program)).unwrap();
+    match Command::new("systemd-analyze").arg("verify").arg(&path).output() {
+        Ok(output) => assert!(output.status.success() && output.stderr.is_empty(), "{output:?}"),
+        Err(_) => println!("SKIP: no systemd-analyze"),
+    }
 }

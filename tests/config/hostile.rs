@@ -83,6 +83,10 @@ fn one<'a, T>(random: &mut Random, of: &'a [T]) -> &'a T {
     &of[random.below(of.len() as u64) as usize]
 }
 
+fn piece(random: &mut Random) -> &'static str {
+    PIECES[random.below(PIECES.len() as u64) as usize]
+}
+
 /// A place in the text where a character begins.
 fn place(random: &mut Random, text: &str) -> usize {
     let mut at = random.below(text.len() as u64 + 1) as usize;
@@ -138,7 +142,7 @@ fn mutations_of_the_commented_file() {
             let at = place(&mut random, &text);
             match random.below(6) {
                 0 => text.truncate(at),
-                1 => text.insert_str(at, one(&mut random, &PIECES)),
+                1 => text.insert_str(at, piece(&mut random)),
                 2 => {
                     let to = place(&mut random, &text);
                     text.replace_range(at.min(to)..at.max(to), "");
@@ -146,7 +150,7 @@ fn mutations_of_the_commented_file() {
                 3 => {
                     let to = (at + 1 + random.below(12) as usize).min(text.len());
                     if text.is_char_boundary(to) {
-                        text.replace_range(at..to, one(&mut random, &PIECES));
+                        text.replace_range(at..to, piece(&mut random));
                     }
                 }
                 4 => {
@@ -194,7 +198,7 @@ fn piles_of_pieces_and_variables() {
     ];
     for _ in 0..PILES {
         let pile = |random: &mut Random, most: u64| -> String {
-            (0..random.below(most)).map(|_| *one(random, &PIECES)).collect()
+            (0..random.below(most)).map(|_| piece(random)).collect()
         };
         let text = pile(&mut random, 40);
         let variables: Vec<(String, String)> = (0..random.below(4))

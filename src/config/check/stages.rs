@@ -111,6 +111,7 @@ impl Checks<'_, '_> {
                         1.0 / floor_s as f64
                     ),
                 );
+                break;
             }
         }
         if let Some(http) = &config.http {

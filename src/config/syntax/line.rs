@@ -128,12 +128,23 @@ fn in_value(key: &str, value: &str, message: &str) -> Option<String> {
             format!("these are typographic quotes: write {key} = {}", suggested(key, value).1)
         }
         Some(quote @ ('"' | '\'')) => return in_quotes(value, quote, message),
+        Some(_) if second_key(value).is_some() => {
+            let next = second_key(value).unwrap_or_default();
+            format!("two keys on one line: begin a new line before {next}")
+        }
         Some(_) => match suggested(key, value) {
             // The parser objects to something else.
             (_, same) if same == value => return None,
             (reason, better) => format!("{reason}: write {key} = {better}"),
         },
     })
+}
+
+/// The key of `3 window = 5`, which follows a value.
+fn second_key(value: &str) -> Option<&str> {
+    let (before, _) = value.split_once('=')?;
+    let (_, last) = before.trim_end().rsplit_once(char::is_whitespace)?;
+    (!last.is_empty() && word(last) == last).then_some(last)
 }
 
 /// A broken text.
