@@ -211,6 +211,7 @@ impl Plant {
                 p_value: verdict.p_value,
                 peak_energy: verdict.energy,
                 peak_p_value: verdict.p_value,
+                suppressed: false,
                 nearest: verdict.nearest.clone(),
             };
             self.event = Some((EventId::new(self.events), at.mono_ms.saturating_sub(300), unusual));

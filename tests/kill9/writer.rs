@@ -126,6 +126,7 @@ fn score(number: u64, seq: u64) -> ScoreLine {
         region: "frame".into(),
         energy_q16: (number * 31 + seq) as i64,
         p_value: 0.25,
+        light_jumped: false,
         name: "n".repeat(1 + (number * 7 + seq) as usize % 1500),
     }
 }
@@ -169,6 +170,7 @@ pub fn pace(dir: &Path, fps: u64, seconds: u64, event_s: u64, fsync: &str) {
             region: "frame".into(),
             energy_q16: -77_123 + (frame * 7919 % 100_000) as i64,
             p_value: (1 + frame % 1000) as f64 / 1001.0,
+            light_jumped: false,
             name: String::new(),
         });
         let second = frame / fps;
