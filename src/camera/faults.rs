@@ -5,6 +5,7 @@ use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use super::redact::quoted;
 use super::{CameraError, CameraErrorKind, Content, Frame, FrameSource, Next, Opener};
 use crate::random::Random;
 
@@ -249,7 +250,7 @@ impl FromStr for Faults {
 
     fn from_str(text: &str) -> Result<Faults, CameraError> {
         let wrong = |what: String| {
-            let why = format!("faults `{text}`: {what}");
+            let why = format!("faults `{}`: {what}", quoted(text, 200));
             CameraError::new(CameraErrorKind::Spec, why)
         };
         let mut faults = Faults::default();
@@ -261,19 +262,22 @@ impl FromStr for Faults {
             }
             seen.push(name);
             if name == "seed" {
-                faults.seed = value
-                    .parse()
-                    .map_err(|_| wrong(format!("seed `{value}` is no whole number below 2^64")))?;
+                faults.seed = value.parse().map_err(|_| {
+                    wrong(format!("seed `{}` is no whole number below 2^64", quoted(value, 60)))
+                })?;
                 continue;
             }
             let rate = faults.rate_mut(name).ok_or_else(|| {
-                wrong(format!("`{name}` is no fault; write {} or seed", NAMES.join(", ")))
+                wrong(format!(
+                    "`{}` is no fault; write {} or seed",
+                    quoted(name, 60),
+                    NAMES.join(", ")
+                ))
             })?;
-            *rate = value
-                .parse()
-                .ok()
-                .filter(|rate| (0.0..=1.0).contains(rate))
-                .ok_or_else(|| wrong(format!("`{value}` is no probability from 0 to 1")))?;
+            *rate =
+                value.parse().ok().filter(|rate| (0.0..=1.0).contains(rate)).ok_or_else(|| {
+                    wrong(format!("`{}` is no probability from 0 to 1", quoted(value, 60)))
+                })?;
         }
         Ok(faults)
     }

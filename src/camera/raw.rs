@@ -5,6 +5,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use super::redact::quoted;
 use super::{CameraError, CameraErrorKind};
 use crate::image::{ImageError, ImageErrorKind, Rgb, check_size};
 
@@ -109,6 +110,7 @@ impl FromStr for RawFormat {
     fn from_str(text: &str) -> Result<RawFormat, CameraError> {
         RawFormat::ALL.into_iter().find(|format| format.name() == text).ok_or_else(|| {
             let names = RawFormat::ALL.map(RawFormat::name).join(", ");
+            let text = quoted(text, 60);
             let why = format!("`{text}` is no raw pixel format: write one of {names}");
             CameraError::new(CameraErrorKind::Spec, why)
         })

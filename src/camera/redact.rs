@@ -27,6 +27,16 @@ pub(super) fn without_passwords(text: &str) -> String {
     out
 }
 
+/// What a message quotes of a text: no password, and at most so many characters.
+pub(super) fn quoted(text: &str, characters: usize) -> String {
+    let mut quoted = without_passwords(text);
+    if let Some((end, _)) = quoted.char_indices().nth(characters) {
+        quoted.truncate(end);
+        quoted.push('…');
+    }
+    quoted
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

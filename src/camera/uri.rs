@@ -7,10 +7,11 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use super::raw::RawFormat;
-use super::redact::without_passwords;
+use super::redact::{quoted, without_passwords};
 use super::stored::{Stored, StoredCamera};
 use super::synth::{SynthCamera, SynthSpec};
 use super::{CameraError, CameraErrorKind, FrameSource, Opener};
+use crate::image::{MAX_PIXELS, MAX_SIDE};
 
 /// Where frames come from. Reading what [`Display`](fmt::Display) writes gives the same source again.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -154,15 +155,14 @@ impl FromStr for SourceUri {
     }
 }
 
-/// Names the source without its passwords, and not more of it than fits into a message.
 fn wrong(text: &str, why: &str) -> CameraError {
-    const SHOWN: usize = 200;
-    let mut shown = without_passwords(text);
-    if let Some((end, _)) = shown.char_indices().nth(SHOWN) {
-        shown.truncate(end);
-        shown.push('…');
-    }
-    CameraError::new(CameraErrorKind::Spec, format!("source `{shown}`: {why}"))
+    let text = quoted(text, 200);
+    CameraError::new(CameraErrorKind::Spec, format!("source `{text}`: {why}"))
+}
+
+/// A part of the text, as a message names it.
+fn part(text: &str) -> String {
+    quoted(text, 60)
 }
 
 fn path(text: &str) -> Result<PathBuf, String> {
@@ -185,12 +185,17 @@ fn dir(text: &str) -> Result<SourceUri, String> {
         "" => Ok(SourceUri::Dir { path, once: false }),
         "once" => Ok(SourceUri::Dir { path, once: true }),
         other => Err(format!(
-            "`{other}` is no option of dir:, which has `once`; a path that holds a `?` ends with another one"
+            "`{}` is no option of dir:, which has `once`; a path that holds a `?` ends with another one",
+            part(other)
         )),
     }
 }
 
 fn synth(text: &str) -> Result<SourceUri, CameraError> {
+    const LONGEST: usize = 100;
+    if text.len() > LONGEST {
+        return Err(wrong(text, "the seed is no whole number below 2^64; write synth:1"));
+    }
     let spec = text.parse::<SynthSpec>()?;
     if text.matches(':').count() > 1 {
         let why = format!("a camera plays its whole show; write synth:{}", spec.seed);
@@ -214,7 +219,8 @@ fn v4l2(text: &str) -> Result<V4l2Spec, String> {
             "fps" => spec.fps = Some(fps(value)?),
             _ => {
                 return Err(format!(
-                    "`{key}` is no option of v4l2:, which has size=WxH, format=NAME and fps=N"
+                    "`{}` is no option of v4l2:, which has size=WxH, format=NAME and fps=N",
+                    part(key)
                 ));
             }
         }
@@ -229,7 +235,7 @@ fn v4l2(text: &str) -> Result<V4l2Spec, String> {
 fn fps(text: &str) -> Result<u32, String> {
     number(text)
         .filter(|fps| (1..=MAX_FPS).contains(fps))
-        .ok_or_else(|| format!("fps `{text}` is no whole number from 1 to {MAX_FPS}"))
+        .ok_or_else(|| format!("fps `{}` is no whole number from 1 to {MAX_FPS}", part(text)))
 }
 
 fn pixel_format(text: &str) -> Result<Option<PixelFormat>, String> {
@@ -240,7 +246,10 @@ fn pixel_format(text: &str) -> Result<Option<PixelFormat>, String> {
             Ok(format) => Ok(Some(PixelFormat::Raw(format))),
             Err(_) => {
                 let names = RawFormat::ALL.map(RawFormat::name).join(", ");
-                Err(format!("`{text}` is no pixel format: write one of auto, mjpeg, {names}"))
+                Err(format!(
+                    "`{}` is no pixel format: write one of auto, mjpeg, {names}",
+                    part(text)
+                ))
             }
         },
     }
@@ -251,8 +260,12 @@ fn size(text: &str) -> Result<(u32, u32), String> {
     let (width, height) = text
         .split_once('x')
         .and_then(|(width, height)| Some((number(width)?, number(height)?)))
-        .ok_or_else(|| format!("size `{text}` is not WIDTHxHEIGHT, for example 640x480"))?;
-    crate::image::check_size(width, height).map_err(|e| format!("size `{text}`: {e}"))?;
+        .ok_or_else(|| format!("size `{}` is not WIDTHxHEIGHT, for example 640x480", part(text)))?;
+    if crate::image::check_size(width, height).is_err() {
+        return Err(format!(
+            "size `{width}x{height}` is beyond 1 to {MAX_SIDE} pixels a side, or more than {MAX_PIXELS} in all"
+        ));
+    }
     Ok((width, height))
 }
 

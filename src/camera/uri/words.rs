@@ -1,5 +1,7 @@
 //! Commands as one line of text, with the simple quoting of a shell but nothing else of it.
 
+use crate::camera::redact::quoted;
+
 /// What a shell would act on; here it would silently become an argument.
 const OPERATORS: &[&str] = &["|", "||", "|&", "&", "&&", ";"];
 const REDIRECTIONS: &[&str] = &["<", ">", "1>", "2>", "&>"];
@@ -79,8 +81,9 @@ fn refuse_shell(word: &str) -> Result<(), String> {
     let acts = OPERATORS.contains(&word) || REDIRECTIONS.iter().any(|it| word.starts_with(it));
     if acts {
         return Err(format!(
-            "no shell reads the command, so `{word}` would be an argument: quote it if that is meant, or write \
-             pipe:sh -c '…'"
+            "no shell reads the command, so `{}` would be an argument: quote it if that is meant, or write \
+             pipe:sh -c '…'",
+            quoted(word, 60)
         ));
     }
     Ok(())
