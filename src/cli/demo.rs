@@ -121,7 +121,7 @@ fn play(
             energy: verdict.energy,
             p_value: verdict.p_value,
             unusual: verdict.unusual,
-            alarm: debounce.step(verdict.unusual),
+            alarm: debounce.step(verdict.unusual, verdict.p_value),
         });
         let due = Duration::from_millis(frame * 1000 / FPS);
         if !fast && let Some(early) = due.checked_sub(start.elapsed()) {

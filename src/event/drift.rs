@@ -2,8 +2,8 @@
 //!
 //! A conformal test martingale (Vovk, Nouretdinov, Gammerman, "Testing exchangeability on-line", ICML 2003) bets against
 //! it and tells when its capital has multiplied. The bets are those of the simple jumper (Vovk et al., "Retrain or not
-//! retrain", COPA 2021). The calibration is one fixed sample, so its own error is allowed for, as Shaer et al. ("Testing
-//! for distribution shifts with conditional conformal test martingales", 2026) do: without that, a year of frames would
+//! retrain", COPA 2021). The calibration is one fixed sample, so its own error is allowed for, as in Shaer et al. ("Testing
+//! for distribution shifts with conditional conformal test martingales", 2026): without that, a year of frames would
 //! prove beyond doubt that 500 calibration frames are not quite the truth. `docs/events.md` has the argument in full.
 
 use std::sync::Arc;
@@ -28,15 +28,16 @@ pub struct DriftSettings {
 
 impl Default for DriftSettings {
     fn default() -> DriftSettings {
-        DriftSettings { enabled: true, every_s: 600, evidence: 1000.0 }
+        DriftSettings { enabled: true, every_s: 1800, evidence: 1000.0 }
     }
 }
 
-/// A bet multiplies its capital by `1 + stake · (1 − 2 p)`, which is larger than 0 for any p.
+/// A bet multiplies its capital by `1 + stake · edge`, where the edge of a mean p-value is between −1 and 1.
 const STAKES: [f64; 3] = [0.1, 0.3, 0.9];
 /// Bets on risen energies and on fallen ones.
 const SIDES: usize = 2;
-/// Changes of the distribution function by less than this do not matter, however certain they are.
+/// A mean p-value that is off a half by less than this does not matter, however certain it is: 0.05 is a change of the
+/// energies by a sixth of their spread.
 const LEAST_TOLERANCE: f64 = 0.05;
 /// Nothing is told of evidence beyond this.
 const MOST_EVIDENCE: f64 = 1e12;
@@ -66,10 +67,8 @@ pub struct DriftTest {
 struct Interval {
     index: u64,
     frames: u64,
-    /// Sums of p-values for energies that have risen and that have fallen, with the calibration's error allowed for.
-    careful: [f64; SIDES],
-    /// Sum of p-values as they are.
-    p_values: f64,
+    /// Sums of p-values: how unusually large the energies are, and how unusually small.
+    p_values: [f64; SIDES],
 }
 
 /// The bets of a day.
@@ -132,9 +131,8 @@ impl DriftTest {
     pub fn scored(&mut self, tiles_q16: impl Iterator<Item = i64>, now_ms: u64) -> Option<Told> {
         let index = now_ms / self.interval_ms;
         if self.interval.index != index {
-            let whole =
-                std::mem::replace(&mut self.interval, Interval { index, ..Interval::default() });
-            self.day.bet(&whole);
+            self.day.bet(&self.interval, self.tolerance);
+            self.interval = Interval { index, ..Interval::default() };
         }
         let ends_ms = *self.day_ends_ms.get_or_insert(now_ms.saturating_add(DAY_MS));
         let told = if now_ms < ends_ms {
@@ -205,12 +203,9 @@ impl DriftTest {
         let below = self.calibration_q16.partition_point(|&e| e < energy_q16);
         let up_to = below + self.calibration_q16[below..].partition_point(|&e| e <= energy_q16);
         let p_value = |as_unusual: usize| (1 + as_unusual) as f64 / (n + 1) as f64;
-        let (risen, fallen) = (p_value(n - below), p_value(up_to));
         self.interval.frames += 1;
-        self.interval.p_values += risen;
-        for (sum, p_value) in self.interval.careful.iter_mut().zip([risen, fallen]) {
-            *sum += (p_value + self.tolerance).min(1.0);
-        }
+        self.interval.p_values[0] += p_value(n - below);
+        self.interval.p_values[1] += p_value(up_to);
     }
 
     fn weigh(&mut self, now_ms: u64) -> Option<Told> {
@@ -240,15 +235,15 @@ impl DriftTest {
 }
 
 impl Day {
-    fn bet(&mut self, interval: &Interval) {
+    fn bet(&mut self, interval: &Interval, tolerance: f64) {
         if interval.frames == 0 {
             return;
         }
-        let frames = interval.frames as f64;
         self.frames += interval.frames;
-        self.p_values += interval.p_values;
-        for (gains, sum) in self.log_gains.iter_mut().zip(interval.careful) {
-            let edge = 1.0 - 2.0 * sum / frames;
+        self.p_values += interval.p_values[0];
+        for (gains, sum) in self.log_gains.iter_mut().zip(interval.p_values) {
+            let mean = sum / interval.frames as f64;
+            let edge = (1.0 - 2.0 * (mean + tolerance)) / (1.0 + 2.0 * tolerance);
             for (gain, stake) in gains.iter_mut().zip(STAKES) {
                 *gain += libm::log(1.0 + stake * edge);
             }
@@ -272,10 +267,14 @@ impl Wealth {
     }
 }
 
-/// How much smaller than true a p-value may be because the calibration is a sample of `n` frames, with a chance of
-/// 1 / evidence (Dvoretzky, Kiefer, Wolfowitz; constant of Massart 1990, both sides); at least what matters.
+/// By how much the mean p-value of normal frames may be below a half because the calibration is a sample of `n` frames,
+/// but for a chance of 1 / evidence; at least what matters.
+///
+/// Given the calibration `c`, the mean is `(1 + Σ F(c_i)) / (n + 1)` with the distribution function F of energies, and
+/// each `F(c_i)` is uniform on `[0, 1]` (or larger, where energies tie). A uniform number is sub-Gaussian with its own
+/// variance 1/12, so the mean is below `1/2 − t` with a chance of at most `exp(−6 n t²)`; there are two sides.
 fn tolerance(n: usize, evidence: f64) -> f64 {
-    (libm::log(2.0 * evidence) / (2 * n) as f64).sqrt().max(LEAST_TOLERANCE)
+    (libm::log(2.0 * evidence) / (6 * n) as f64).sqrt().max(LEAST_TOLERANCE)
 }
 
 #[cfg(test)]

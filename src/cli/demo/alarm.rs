@@ -1,58 +1,23 @@
-//! From verdicts on frames to an alarm: a few flagged frames close together.
+//! The demo's alarm: that of a device with default settings.
 
-/// An alarm is raised when this many …
-pub const RAISE: u32 = 3;
-/// … of this many last frames are flagged, and is over when none of them is.
-pub const WINDOW: u32 = 5;
+use oddsight::event::{self, Alarm, AlarmSettings};
 
-/// The alarm after one frame.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Alarm {
-    /// It is on.
-    pub on: bool,
-    /// It went on with this frame.
-    pub raised: bool,
+/// The alarm rule over a stream of verdicts.
+pub struct Debounce {
+    settings: AlarmSettings,
+    rule: event::Debounce,
 }
 
-/// The k-of-n rule over a stream of verdicts.
-#[derive(Clone, Debug, Default)]
-pub struct Debounce {
-    /// The last verdicts, the newest in bit 0.
-    flags: u32,
-    on: bool,
+impl Default for Debounce {
+    fn default() -> Debounce {
+        let settings = AlarmSettings::default();
+        Debounce { rule: event::Debounce::new(settings.rule()), settings }
+    }
 }
 
 impl Debounce {
     /// Takes the verdict on the next frame.
-    pub fn step(&mut self, unusual: bool) -> Alarm {
-        self.flags = ((self.flags << 1) | u32::from(unusual)) & ((1 << WINDOW) - 1);
-        let met = self.flags.count_ones() >= RAISE;
-        let raised = met && !self.on;
-        self.on = met || (self.on && self.flags != 0);
-        Alarm { on: self.on, raised }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn on(flags: &str) -> String {
-        let mut debounce = Debounce::default();
-        let mark = |alarm: Alarm| match (alarm.raised, alarm.on) {
-            (true, true) => 'R',
-            (false, true) => '+',
-            (false, false) => '.',
-            (true, false) => '?',
-        };
-        flags.chars().map(|flag| mark(debounce.step(flag == 'x'))).collect()
-    }
-
-    #[test]
-    fn three_of_five_raise_and_five_quiet_frames_end() {
-        assert_eq!(on("x....x.x..x....x"), "................");
-        assert_eq!(on("xx.x......"), "...R++++..");
-        assert_eq!(on("..xxx"), "....R");
-        assert_eq!(on("xxx....x....x....."), "..R++++++++++++++.");
+    pub fn step(&mut self, unusual: bool, p_value: f64) -> Alarm {
+        self.rule.step(self.settings.level(unusual, p_value))
     }
 }

@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 
 use oddsight::base64;
+use oddsight::event::{AlarmSettings, Rule};
 
-use super::alarm::{RAISE, WINDOW};
 use super::evidence::{Exhibit, Reason};
 use super::plot::timeline;
 use super::scorecard::{Said, Scorecard, Truth, percent};
@@ -201,6 +201,8 @@ fn table(page: &mut String, scorecard: &Scorecard) {
 }
 
 fn foot(page: &mut String, setting: &Setting) {
+    let settings = AlarmSettings::default();
+    let Rule { raise, window, clear_frames } = settings.rule();
     let _ = write!(
         page,
         "<section class=\"foot\">\n<h2>How to read this</h2>\n\
@@ -209,13 +211,14 @@ fn foot(page: &mut String, setting: &Setting) {
          unusual. A frame is <b>flagged</b> when p is at most <b>alpha</b> = {}: of normal frames, no \
          more than that share should be, in the long run. Frames that follow each other look alike, so \
          wrongly flagged ones come in runs, and in {:.0} seconds the share can be well off. An \
-         <b>alarm</b> is raised when {RAISE} of the last {WINDOW} frames are flagged and is over when none \
-         is.</p>\n<p>An episode lasts from its first to its last pixel in view. It counts as caught when \
+         <b>alarm</b> is raised when {raise} of the last {window} frames are flagged and is over when {clear_frames} \
+         frames in a row have a p-value above {}.</p>\n<p>An episode lasts from its first to its last pixel in view. It counts as caught when \
          its own frames, without any before them, raise an alarm, and as missed otherwise; an alarm that is \
          raised in any other frame is a false one. All numbers on this page were computed from the run.</p>\n\
          <p>The same run again: <code>oddsight demo --seed {} --alpha {}</code></p>\n</section>\n",
         percent(setting.alpha),
         seconds(setting.frames),
+        settings.clear_p,
         setting.seed,
         setting.alpha
     );
@@ -250,7 +253,7 @@ mod tests {
                 let truth = Truth::at(&truths, frame);
                 let unusual = frame < 4 || truth.is_some_and(|truth| *truth != truths[1]);
                 let energy = if unusual { 9.0 } else { 1.0 };
-                Said { energy, p_value: 0.25, unusual, alarm: debounce.step(unusual) }
+                Said { energy, p_value: 0.25, unusual, alarm: debounce.step(unusual, 0.25) }
             })
             .collect();
         let scale = EnergyScale { median: 1.0, threshold: 2.0 };

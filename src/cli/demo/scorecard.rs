@@ -3,8 +3,9 @@
 use std::fmt::Write as _;
 
 use oddsight::camera::synth::{Episode, Group, Kind};
+use oddsight::event::{Alarm, AlarmSettings, Rule};
 
-use super::alarm::{Alarm, Debounce, RAISE, WINDOW};
+use super::alarm::Debounce;
 use super::seconds;
 
 /// What was said of one frame.
@@ -43,7 +44,8 @@ impl Truth {
     pub fn alarm_after(&self, tape: &[Said]) -> Option<u64> {
         let mut debounce = Debounce::default();
         let own = tape.iter().take(self.end as usize).skip(self.start as usize);
-        own.map(|said| debounce.step(said.unusual)).position(|alarm| alarm.raised).map(|n| n as u64)
+        let mut alarms = own.map(|said| debounce.step(said.unusual, said.p_value));
+        alarms.position(|alarm| alarm.raised).map(|n| n as u64)
     }
 }
 
@@ -164,7 +166,8 @@ impl Scorecard {
             self.normal_flagged,
             self.normal_frames
         );
-        let _ = writeln!(text, "  alarm rule    {RAISE} of the last {WINDOW} frames flagged");
+        let Rule { raise, window, .. } = AlarmSettings::default().rule();
+        let _ = writeln!(text, "  alarm rule    {raise} of the last {window} frames flagged");
         text
     }
 }
@@ -211,11 +214,12 @@ mod tests {
             .enumerate()
             .map(|(i, flag)| {
                 let unusual = flag == 'x';
+                let p_value = if unusual { 0.01 } else { 0.5 };
                 Said {
                     energy: i as f64 + if unusual { 100.0 } else { 0.0 },
-                    p_value: if unusual { 0.01 } else { 0.5 },
+                    p_value,
                     unusual,
-                    alarm: debounce.step(unusual),
+                    alarm: debounce.step(unusual, p_value),
                 }
             })
             .collect()

@@ -251,9 +251,9 @@ mod tests {
                 let unusual = (20..30).contains(&i);
                 Said {
                     energy: if unusual { 5.0 } else { 1.0 },
-                    p_value: 0.1,
+                    p_value: 0.5,
                     unusual,
-                    alarm: debounce.step(unusual),
+                    alarm: debounce.step(unusual, 0.5),
                 }
             })
             .collect()
@@ -298,7 +298,7 @@ mod tests {
             told,
             [
                 "1.8 s  really: coin appears (severity 0.50)",
-                "2.2 s  ALARM    energy 5.0, p = 0.1000",
+                "2.2 s  ALARM    energy 5.0, p = 0.5000",
                 "3.1 s  really: coin is gone",
                 "3.4 s  alarm over",
             ]
