@@ -67,16 +67,44 @@ impl LineSpec {
     /// When there is no such chip or line, when it is used by somebody else, or when it may not be used.
     pub fn open(&self, first: Level) -> Result<Box<dyn OutputLine>, GpioError> {
         match &self.backend {
+            Backend::Sim(path) => Ok(Box::new(sim::SimLine::open(path, first)?)),
             Backend::Rppal => self.open_rppal(first),
             Backend::Gpiocdev => self.open_cdev(first),
-            Backend::Sim(path) => Ok(Box::new(sim::SimLine::open(path, first)?)),
-            Backend::Auto if rppal::is_known_pi() => self.open_rppal(first).or_else(|e| {
-                // A Pi whose registers are out of reach may still have its character device.
-                log::warn!("{e}; trying gpiocdev");
-                self.open_cdev(first)
-            }),
-            Backend::Auto => self.open_cdev(first),
+            Backend::Auto => match self.open_known_pi(first) {
+                Some(line) => Ok(line),
+                None => self.open_cdev(first),
+            },
         }
+    }
+
+    /// Drives the line to `level` and lets go of it; says whether it is driven still. A line that is not has the level
+    /// that the board's resistors give it.
+    ///
+    /// # Errors
+    ///
+    /// As [`LineSpec::open`].
+    pub fn leave(&self, level: Level) -> Result<bool, GpioError> {
+        let by_cdev = match &self.backend {
+            Backend::Sim(_) | Backend::Rppal => false,
+            Backend::Gpiocdev => true,
+            Backend::Auto => match self.open_known_pi(level) {
+                Some(_) => return Ok(true),
+                None => true,
+            },
+        };
+        if by_cdev {
+            drop(self.open_cdev(level)?);
+            return cdev::is_output(&self.chip, self.line);
+        }
+        self.open(level).map(|_| true)
+    }
+
+    /// By the registers, if this is a Pi whose registers can be reached.
+    fn open_known_pi(&self, first: Level) -> Option<Box<dyn OutputLine>> {
+        if !rppal::is_known_pi() {
+            return None;
+        }
+        self.open_rppal(first).map_err(|e| log::warn!("{e}; trying gpiocdev")).ok()
     }
 
     fn open_rppal(&self, first: Level) -> Result<Box<dyn OutputLine>, GpioError> {
