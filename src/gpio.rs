@@ -77,26 +77,21 @@ impl LineSpec {
         }
     }
 
-    /// Drives the line to `level` and lets go of it; says whether it is driven still. A line that is not has the level
-    /// that the board's resistors give it.
+    /// Drives the line to `level` and lets go of it; says whether the level is sure to stay. It is not with the
+    /// character device: what a line does that nobody holds is up to the chip's driver, and the kernel does not tell.
+    /// (The direction that it reports is the last user's, not the hardware's.)
     ///
     /// # Errors
     ///
     /// As [`LineSpec::open`].
     pub fn leave(&self, level: Level) -> Result<bool, GpioError> {
-        let by_cdev = match &self.backend {
-            Backend::Sim(_) | Backend::Rppal => false,
-            Backend::Gpiocdev => true,
-            Backend::Auto => match self.open_known_pi(level) {
-                Some(_) => return Ok(true),
-                None => true,
-            },
+        let stays = match &self.backend {
+            Backend::Sim(_) | Backend::Rppal => true,
+            Backend::Gpiocdev => false,
+            Backend::Auto if self.open_known_pi(level).is_some() => return Ok(true),
+            Backend::Auto => return self.open_cdev(level).map(|_| false),
         };
-        if by_cdev {
-            drop(self.open_cdev(level)?);
-            return cdev::is_output(&self.chip, self.line);
-        }
-        self.open(level).map(|_| true)
+        self.open(level).map(|_| stays)
     }
 
     /// By the registers, if this is a Pi whose registers can be reached.

@@ -133,10 +133,10 @@ fn safe(config: &Path) -> Result<ExitCode> {
     for (index, settings) in tables.lines.into_iter().enumerate() {
         let done = settings.and_then(|settings| Ok((settings.make_safe()?, settings)));
         match done {
-            Ok((driven, settings)) => {
-                let after = match driven {
+            Ok((stays, settings)) => {
+                let after = match stays {
                     true => "",
-                    false => ", then let go by its driver: resistors on the board decide",
+                    false => "; from here on up to the driver of the chip",
                 };
                 writeln!(stdout(), "{}: {}{after}", settings.line_spec(), settings.safe)?;
             }

@@ -81,14 +81,6 @@ fn chip_info(path: &Path) -> gpiocdev::Result<ChipInfo> {
     Ok(ChipInfo { path: path.to_path_buf(), label: chip.info()?.label, lines })
 }
 
-/// Whether a line that nobody holds is driven all the same.
-pub fn is_output(chip: &Path, line: u32) -> Result<bool, GpioError> {
-    let path = resolve(chip)?;
-    let info = Chip::from_path(&path).and_then(|chip| chip.line_info(line));
-    let info = info.map_err(|e| explain_line(&path, line, &e))?;
-    Ok(info.direction == Direction::Output)
-}
-
 /// Takes a line as `configure` says.
 pub(super) fn request(
     chip: &Path,

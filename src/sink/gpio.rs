@@ -69,7 +69,7 @@ impl GpioSettings {
     }
 
     /// Sets the safe level and lets go of the line, for when the program that was in charge is gone; says whether the
-    /// line is driven still.
+    /// level is sure to stay.
     ///
     /// # Errors
     ///

@@ -176,7 +176,8 @@ fn opens_again_and_again(rig: &Camera) -> Result<(), String> {
 
 /// While nobody asks, all buffers fill with what is old by the time that somebody does.
 fn gives_the_newest(rig: &Camera) -> Result<(), String> {
-    let mut camera = rig.open()?;
+    let spec = V4l2Spec { fps: Some(rig.fps), ..rig.spec() };
+    let mut camera = V4l2Camera::open(&spec).map_err(|e| e.to_string())?;
     let before = number(&next(&mut camera)?)?;
     std::thread::sleep(Duration::from_millis(20_000 / u64::from(rig.fps)));
     let after = number(&next(&mut camera)?)?;

@@ -152,12 +152,11 @@ fn shows_events(rig: &Output) -> Result<(), String> {
 
 fn is_made_safe(rig: &Output) -> Result<(), String> {
     for safe in [Level::High, Level::Low] {
-        let driven = rig.settings(Level::High, safe)?.make_safe().map_err(text)?;
-        // What a line of the character device does once nobody holds it is up to its driver.
-        if driven {
+        let stays = rig.settings(Level::High, safe)?.make_safe().map_err(text)?;
+        if stays {
             rig.shows(None, safe, "made safe")?;
         } else if rig.spec()?.backend == Backend::Rppal {
-            return Err("rppal let go of the pin".to_string());
+            return Err("rppal lets go of the pin".to_string());
         }
     }
     Ok(())
