@@ -67,16 +67,39 @@ impl LineSpec {
     /// When there is no such chip or line, when it is used by somebody else, or when it may not be used.
     pub fn open(&self, first: Level) -> Result<Box<dyn OutputLine>, GpioError> {
         match &self.backend {
+            Backend::Sim(path) => Ok(Box::new(sim::SimLine::open(path, first)?)),
             Backend::Rppal => self.open_rppal(first),
             Backend::Gpiocdev => self.open_cdev(first),
-            Backend::Sim(path) => Ok(Box::new(sim::SimLine::open(path, first)?)),
-            Backend::Auto if rppal::is_known_pi() => self.open_rppal(first).or_else(|e| {
-                // A Pi whose registers are out of reach may still have its character device.
-                log::warn!("{e}; trying gpiocdev");
-                self.open_cdev(first)
-            }),
-            Backend::Auto => self.open_cdev(first),
+            Backend::Auto => match self.open_known_pi(first) {
+                Some(line) => Ok(line),
+                None => self.open_cdev(first),
+            },
         }
+    }
+
+    /// Drives the line to `level` and lets go of it; says whether the level is sure to stay. It is not with the
+    /// character device: what a line does that nobody holds is up to the chip's driver, and the kernel does not tell.
+    /// (The direction that it reports is the last user's, not the hardware's.)
+    ///
+    /// # Errors
+    ///
+    /// As [`LineSpec::open`].
+    pub fn leave(&self, level: Level) -> Result<bool, GpioError> {
+        let stays = match &self.backend {
+            Backend::Sim(_) | Backend::Rppal => true,
+            Backend::Gpiocdev => false,
+            Backend::Auto if self.open_known_pi(level).is_some() => return Ok(true),
+            Backend::Auto => return self.open_cdev(level).map(|_| false),
+        };
+        self.open(level).map(|_| stays)
+    }
+
+    /// By the registers, if this is a Pi whose registers can be reached.
+    fn open_known_pi(&self, first: Level) -> Option<Box<dyn OutputLine>> {
+        if !rppal::is_known_pi() {
+            return None;
+        }
+        self.open_rppal(first).map_err(|e| log::warn!("{e}; trying gpiocdev")).ok()
     }
 
     fn open_rppal(&self, first: Level) -> Result<Box<dyn OutputLine>, GpioError> {

@@ -23,6 +23,7 @@ fn main() -> std::process::ExitCode {
     let rig = std::env::var_os("HIL_RIG").map(|path| rig::Rig::read(path.as_ref()));
     let plan = camera::plan(rig.as_ref()).into_iter().chain(lines::plan(rig.as_ref()));
     let listing = arguments.list;
+    let files = rig.is_none().then(|| Trial::test("rigs::files_can_be_read", rigs_can_be_read));
     let trials = plan.map(|(name, run)| match run {
         Ok(run) => Trial::test(name, move || run().map_err(Into::into)),
         Err(why) => {
@@ -32,7 +33,18 @@ fn main() -> std::process::ExitCode {
             Trial::test(name, || Ok(())).with_ignored_flag(true)
         }
     });
-    libtest_mimic::run(&arguments, trials.collect()).exit_code()
+    libtest_mimic::run(&arguments, files.into_iter().chain(trials).collect()).exit_code()
+}
+
+#[cfg(target_os = "linux")]
+fn rigs_can_be_read() -> Result<(), libtest_mimic::Failed> {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/firmware-config/rigs");
+    let mut count = 0;
+    for entry in std::fs::read_dir(folder)? {
+        let rig = rig::Rig::read(&entry?.path());
+        count += usize::from(rig.camera.is_some() || !rig.output.is_empty());
+    }
+    if count == 0 { Err(format!("no rig in {folder}").into()) } else { Ok(()) }
 }
 
 #[cfg(not(target_os = "linux"))]

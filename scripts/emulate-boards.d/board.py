@@ -3,8 +3,9 @@
 
 The board's console carries lines `ok ...`, `FAILED ...`, `-- ...`, which are shown, and questions:
 
-    @ pin LINE high|low     does the line of the BCM283x GPIO block at BASE have this level?
-    @ press LINE high|low   give the line this level, as a button would
+    @ pin LINE high|low         does the line of the BCM283x GPIO block at BASE have this level?
+    @ pin LINE input|output     is it driven?
+    @ press LINE high|low       give the line this level, as a button would
 
 Each is answered on the console with `yes` or why not. The board's last words are `BOARD END failures=N`.
 """
@@ -18,7 +19,7 @@ import sys
 import tempfile
 import time
 
-GPSET0, GPCLR0, GPLEV0 = 0x1C, 0x28, 0x34
+GPFSEL0, GPSET0, GPCLR0, GPLEV0 = 0x00, 0x1C, 0x28, 0x34
 
 
 class Pins:
@@ -45,6 +46,11 @@ class Pins:
         (word,) = self.command(f"readl {self.register(GPLEV0, line):#x}")
         return "high" if int(word, 16) >> (line % 32) & 1 else "low"
 
+    def function(self, line):
+        (word,) = self.command(f"readl {self.base + GPFSEL0 + 4 * (line // 10):#x}")
+        number = int(word, 16) >> (line % 10 * 3) & 7
+        return {0: "input", 1: "output"}.get(number, f"function {number}")
+
     def set(self, line, level):
         offset = {"high": GPSET0, "low": GPCLR0}[level]
         self.command(f"writel {self.register(offset, line):#x} {1 << (line % 32):#x}")
@@ -53,15 +59,15 @@ class Pins:
 def answer(pins, words):
     """What to tell the board."""
     try:
-        what, line, level = words
+        what, line, wanted = words
         line = int(line)
         if pins is None:
             return "nobody watches the pins of this board"
         if what == "press":
-            pins.set(line, level)
+            pins.set(line, wanted)
             return "yes"
-        found = pins.level(line)
-        return "yes" if found == level else f"pin {line} is {found}"
+        found = pins.level(line) if wanted in ("high", "low") else pins.function(line)
+        return "yes" if found == wanted else f"pin {line} is {found}"
     except (OSError, ValueError, KeyError) as error:
         return f"not understood: {error}"
 

@@ -10,6 +10,7 @@ mod sys;
 
 use std::fs::File;
 use std::io;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -249,7 +250,7 @@ impl FrameSource for V4l2Camera {
     /// passes; when the camera is gone, or the driver gives up, the error is of kind [`CameraErrorKind::Lost`].
     fn next_frame(&mut self, wait: Duration) -> Result<Next, CameraError> {
         let deadline = Instant::now().checked_add(wait);
-        let mut last_look = false;
+        let (mut called, mut last_look) = (false, false);
         loop {
             if let Some(filled) = self.newest()? {
                 self.starved = false;
@@ -258,8 +259,12 @@ impl FrameSource for V4l2Camera {
             if last_look {
                 return Ok(Next::Late);
             }
-            let ready = self.wait(deadline)?;
-            last_look = !ready || deadline.is_some_and(|end| end <= Instant::now());
+            if called {
+                // A driver that calls and then has nothing must not keep a core busy.
+                thread::sleep(Duration::from_millis(1));
+            }
+            called = self.wait(deadline)?;
+            last_look = !called || deadline.is_some_and(|end| end <= Instant::now());
         }
     }
 }

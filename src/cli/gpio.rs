@@ -84,11 +84,18 @@ pub fn run(args: &GpioArgs) -> Result<ExitCode> {
 }
 
 fn list(out: &mut impl Write) -> Result<()> {
-    let chips = gpio::chips()?;
+    let chips = gpio::chips();
     if chips.is_empty() {
         writeln!(out, "no GPIO chips")?;
     }
     for chip in chips {
+        let chip = match chip {
+            Ok(chip) => chip,
+            Err(e) => {
+                writeln!(out, "{e}")?;
+                continue;
+            }
+        };
         writeln!(out, "{}  {}, {} lines", chip.path.display(), chip.label, chip.lines.len())?;
         for line in chip.lines.iter().filter(|line| !line.name.is_empty() || !line.user.is_empty())
         {
@@ -124,12 +131,15 @@ fn safe(config: &Path) -> Result<ExitCode> {
         code = ExitCode::FAILURE;
     }
     for (index, settings) in tables.lines.into_iter().enumerate() {
-        let done = settings.and_then(|settings| {
-            settings.make_safe()?;
-            Ok(settings)
-        });
+        let done = settings.and_then(|settings| Ok((settings.make_safe()?, settings)));
         match done {
-            Ok(settings) => writeln!(stdout(), "{}: {}", settings.line_spec(), settings.safe)?,
+            Ok((stays, settings)) => {
+                let after = match stays {
+                    true => "",
+                    false => "; from here on up to the driver of the chip",
+                };
+                writeln!(stdout(), "{}: {}{after}", settings.line_spec(), settings.safe)?;
+            }
             Err(e) => {
                 eprintln!("error: {}: gpio.{index}: {e:#}", config.display());
                 code = ExitCode::FAILURE;

@@ -63,23 +63,22 @@ impl CdevLine {
     }
 }
 
-/// The chips of this machine that this user may open, with their lines.
-pub fn chips() -> Result<Vec<ChipInfo>, GpioError> {
-    let failed = |e: gpiocdev::Error| GpioError::new(GpioErrorKind::Io, e.to_string());
-    let mut found = Vec::new();
-    for path in chip::chips().map_err(failed)? {
-        let chip = Chip::from_path(&path).map_err(|e| explain(&path, &e))?;
-        let info = chip.info().map_err(|e| explain(&path, &e))?;
-        let lines = chip.line_info_iter().map_err(|e| explain(&path, &e))?;
-        let lines = lines.filter_map(Result::ok).map(|line| LineInfo {
-            line: line.offset,
-            name: line.name,
-            user: if line.used { or(line.consumer, "the kernel") } else { String::new() },
-            is_output: line.direction == Direction::Output,
-        });
-        found.push(ChipInfo { label: info.label, lines: lines.collect(), path });
-    }
-    Ok(found)
+/// The chips of this machine with their lines; a chip that cannot be opened is an error in its place.
+pub fn chips() -> Vec<Result<ChipInfo, GpioError>> {
+    let paths = chip::chips().unwrap_or_default();
+    paths.into_iter().map(|path| chip_info(&path).map_err(|e| explain(&path, &e))).collect()
+}
+
+fn chip_info(path: &Path) -> gpiocdev::Result<ChipInfo> {
+    let chip = Chip::from_path(path)?;
+    let lines = chip.line_info_iter()?.filter_map(Result::ok).map(|line| LineInfo {
+        line: line.offset,
+        name: line.name,
+        user: if line.used { or(line.consumer, "the kernel") } else { String::new() },
+        is_output: line.direction == Direction::Output,
+    });
+    let lines = lines.collect();
+    Ok(ChipInfo { path: path.to_path_buf(), label: chip.info()?.label, lines })
 }
 
 /// Takes a line as `configure` says.

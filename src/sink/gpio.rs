@@ -68,13 +68,14 @@ impl GpioSettings {
         LineSpec { backend: self.backend.clone(), chip: self.chip.clone(), line: self.line }
     }
 
-    /// Sets the safe level and lets go of the line: for when the program that was in charge is gone.
+    /// Sets the safe level and lets go of the line, for when the program that was in charge is gone; says whether the
+    /// level is sure to stay.
     ///
     /// # Errors
     ///
-    /// Those of [`LineSpec::open`].
-    pub fn make_safe(&self) -> Result<(), GpioError> {
-        self.line_spec().open(self.safe).map(drop)
+    /// Those of [`LineSpec::leave`].
+    pub fn make_safe(&self) -> Result<bool, GpioError> {
+        self.line_spec().leave(self.safe)
     }
 }
 

@@ -29,6 +29,11 @@ pub fn plan(rig: Option<&Rig>) -> Vec<Planned> {
         trial("camera::is_late_in_time", camera(), is_late_in_time),
         trial("camera::colours_agree", with("bars", |it| it.bars), colours_agree),
         trial("camera::damage_passes", with("damage", |it| it.damage.is_some()), damage_passes),
+        trial(
+            "camera::silence_is_late",
+            with("silence", |it| it.silence.is_some()),
+            silence_is_late,
+        ),
         trial("camera::failure_is_loss", with("fail", |it| it.fail.is_some()), failure_is_loss),
         trial("camera::unplugged_and_back", with("unplug", |it| it.unplug.is_some()), unplugged),
     ];
@@ -54,10 +59,14 @@ impl Camera {
     }
 
     /// Sets one of the controls that make trouble.
-    fn press(&self, control: Option<&String>) -> Result<(), String> {
+    fn set(&self, control: Option<&String>, value: i64) -> Result<(), String> {
         let name = control.ok_or("no such control in the rig")?;
         let device = Device::open(&self.device).map_err(|e| e.to_string())?;
-        device.set_control(name, 1).map_err(|e| e.to_string())
+        device.set_control(name, value).map_err(|e| e.to_string())
+    }
+
+    fn press(&self, control: Option<&String>) -> Result<(), String> {
+        self.set(control, 1)
     }
 }
 
@@ -167,7 +176,8 @@ fn opens_again_and_again(rig: &Camera) -> Result<(), String> {
 
 /// While nobody asks, all buffers fill with what is old by the time that somebody does.
 fn gives_the_newest(rig: &Camera) -> Result<(), String> {
-    let mut camera = rig.open()?;
+    let spec = V4l2Spec { fps: Some(rig.fps), ..rig.spec() };
+    let mut camera = V4l2Camera::open(&spec).map_err(|e| e.to_string())?;
     let before = number(&next(&mut camera)?)?;
     std::thread::sleep(Duration::from_millis(20_000 / u64::from(rig.fps)));
     let after = number(&next(&mut camera)?)?;
@@ -228,6 +238,25 @@ fn damage_passes(rig: &Camera) -> Result<(), String> {
         }
     }
     Err("no frame was marked as damaged".to_string())
+}
+
+/// A camera that gives nothing costs its deadline, and no more than that.
+fn silence_is_late(rig: &Camera) -> Result<(), String> {
+    let mut camera = rig.open()?;
+    next(&mut camera)?;
+    rig.set(rig.silence.as_ref(), 100)?;
+    let mut late = false;
+    for _ in 0..50 {
+        match camera.next_frame(Duration::from_secs(1)) {
+            Ok(Next::Late) => late = true,
+            Ok(Next::Frame(_)) => continue,
+            other => return Err(format!("{other:?}")),
+        }
+        break;
+    }
+    rig.set(rig.silence.as_ref(), 0)?;
+    expect(late, || "frames kept coming".to_string())?;
+    next(&mut camera).map(drop)
 }
 
 /// Takes frames until the camera is lost, and gives the last words.

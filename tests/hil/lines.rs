@@ -152,10 +152,11 @@ fn shows_events(rig: &Output) -> Result<(), String> {
 
 fn is_made_safe(rig: &Output) -> Result<(), String> {
     for safe in [Level::High, Level::Low] {
-        rig.settings(Level::High, safe)?.make_safe().map_err(text)?;
-        // What a line of the character device does once nobody holds it is up to its driver.
-        if rig.spec()?.backend == Backend::Rppal {
+        let stays = rig.settings(Level::High, safe)?.make_safe().map_err(text)?;
+        if stays {
             rig.shows(None, safe, "made safe")?;
+        } else if rig.spec()?.backend == Backend::Rppal {
+            return Err("rppal lets go of the pin".to_string());
         }
     }
     Ok(())

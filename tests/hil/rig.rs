@@ -36,6 +36,8 @@ pub struct Camera {
     pub unplug: Option<String>,
     /// Name of the control that damages one frame.
     pub damage: Option<String>,
+    /// Name of the control that drops frames, in percent.
+    pub silence: Option<String>,
     /// Name of the control that makes the stream fail.
     pub fail: Option<String>,
     /// It shows coloured bars, the same in every format.

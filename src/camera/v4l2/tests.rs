@@ -62,3 +62,22 @@ fn a_driver_that_cannot_count_is_refused() {
         assert!(sensible(&bad, yuyv).is_err(), "{}x{}", bad.width, bad.height);
     }
 }
+
+/// Many cameras leave the Huffman tables of the JPEG standard out of their frames.
+#[test]
+fn a_frame_without_huffman_tables_is_a_picture() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/image/baseline-420.jpg");
+    let whole = std::fs::read(path).unwrap();
+    let (mut bare, mut at) = (whole[..2].to_vec(), 2);
+    while whole[at + 1] != 0xda {
+        let length = 2 + usize::from(u16::from_be_bytes([whole[at + 2], whole[at + 3]]));
+        if whole[at + 1] != 0xc4 {
+            bare.extend_from_slice(&whole[at..at + length]);
+        }
+        at += length;
+    }
+    bare.extend_from_slice(&whole[at..]);
+    assert!(bare.len() < whole.len());
+    let picture = |bytes| crate::image::decode(bytes).unwrap();
+    assert_eq!(picture(&bare), picture(&whole));
+}

@@ -171,6 +171,6 @@ fn after_the_end_the_line_is_safe() {
     bench.sink().close();
     assert_eq!(bench.level(), Level::High);
     let settings = GpioSettings { safe: Level::Low, ..bench.sink().settings.clone() };
-    settings.make_safe().unwrap();
+    assert!(settings.make_safe().unwrap());
     assert_eq!(bench.level(), Level::Low);
 }
