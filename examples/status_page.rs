@@ -94,7 +94,7 @@ fn main() -> Result<()> {
     };
     plant.board.metrics().opened();
     if past_ms > 0 {
-        plant.make_up_past(started, now)?;
+        plant.make_up_past(started)?;
     }
     let settings =
         HttpSettings { listen: args.listen, token_file: args.token_file.clone(), stale_s: 30 };
@@ -337,9 +337,9 @@ impl Plant {
         self.board.drift(vec![DriftStatus { region, evidence, mean_p_value: 0.49 }]);
     }
 
-    /// Fills the hours before `until` with the energies of one show, over and over: mostly its normal frames, and now
+    /// Fills the time since `from` with the energies of one show, over and over: mostly its normal frames, and now
     /// and then one of its troubles.
-    fn make_up_past(&mut self, from: Stamp, until: Stamp) -> Result<()> {
+    fn make_up_past(&mut self, from: Stamp) -> Result<()> {
         let show = Show::new(100);
         let (mut normal, mut troubles) = (Vec::new(), VecDeque::<Vec<_>>::new());
         for index in 0..show.frames() {
@@ -360,7 +360,7 @@ impl Plant {
         let mut random = Random::new(5);
         let mut playing: VecDeque<(Arc<Frame>, Verdict)> = VecDeque::new();
         let mut at = from;
-        while at.mono_ms < until.mono_ms {
+        while at.mono_ms < UpForLong.now().mono_ms {
             if playing.is_empty() {
                 let chosen = match random.below(600) {
                     0 => troubles[random.below(troubles.len() as u64) as usize].clone(),

@@ -5,7 +5,7 @@
 use std::io::{ErrorKind, Read, Write};
 
 use super::request::{self, MOST_BYTES, Parsed, Refusal, Request};
-use super::response::Response;
+use super::response::{Body, Response};
 
 /// A request must have come this long after its connection, in milliseconds.
 const REQUEST_MS: u64 = 2_000;
@@ -32,8 +32,10 @@ pub(super) struct Connection<S> {
 #[derive(Debug)]
 enum State {
     Reading(Vec<u8>),
+    /// So many bytes are out of the headers and then the body.
     Writing {
-        bytes: Vec<u8>,
+        head: Vec<u8>,
+        body: Body,
         sent: usize,
     },
     /// The answer is out; what still comes is ignored, this many bytes of it so far.
@@ -107,7 +109,8 @@ impl<S: Stream> Connection<S> {
             match &self.state {
                 // Says so to whoever began a request; one try, then it is over.
                 State::Reading(bytes) if !bytes.is_empty() => {
-                    let _ = self.stream.write(&answer(Err(late)).0.bytes(false));
+                    let (response, _) = answer(Err(late));
+                    let _ = self.stream.write(&[&response.head(), response.body.bytes()].concat());
                     self.stream.end();
                 }
                 _ => {}
@@ -142,16 +145,23 @@ impl<S: Stream> Connection<S> {
             Parsed::Request(request) => Ok(request),
             Parsed::Refused(refusal) => Err(refusal),
         };
-        let (response, head) = answer(asked);
-        self.state = State::Writing { bytes: response.bytes(head), sent: 0 };
+        let (response, head_only) = answer(asked);
+        let head = response.head();
+        let body = if head_only { Body::from("") } else { response.body };
+        self.state = State::Writing { head, body, sent: 0 };
         self.since_ms = now_ms;
         self.deadline_ms = now_ms + PROGRESS_MS;
         true
     }
 
     fn write(&mut self, now_ms: u64) -> bool {
-        let State::Writing { bytes, sent } = &mut self.state else { return false };
-        match self.stream.write(&bytes[*sent..]) {
+        let State::Writing { head, body, sent } = &mut self.state else { return false };
+        let length = head.len() + body.bytes().len();
+        let rest = match sent.checked_sub(head.len()) {
+            Some(of_body) => &body.bytes()[of_body..],
+            None => &head[*sent..],
+        };
+        match self.stream.write(rest) {
             Ok(0) => {
                 self.state = State::Over;
                 return false;
@@ -160,7 +170,7 @@ impl<S: Stream> Connection<S> {
             Err(e) => return self.failed(e.kind()),
         }
         self.deadline_ms = (now_ms + PROGRESS_MS).min(self.since_ms + ANSWER_MS);
-        if *sent == bytes.len() {
+        if *sent == length {
             self.stream.end();
             self.state = State::Lingering(0);
             self.deadline_ms = now_ms + LINGER_MS;

@@ -116,12 +116,13 @@ fn plot_section(board: &Board, range: Range, view: View, now: Stamp) -> String {
         })
         .concat();
     format!(
-        "<section class=\"card plot\" id=\"plot\">\n<div class=\"plot-head\"><nav class=\"tabs\" id=\"views\" \
+        "<section class=\"card plot\" id=\"plot\" data-view=\"{}\">\n<div class=\"plot-head\"><nav class=\"tabs\" id=\"views\" \
          aria-label=\"What is drawn\">{views}</nav><nav class=\"tabs\" id=\"ranges\" aria-label=\"How far back\">\
          {ranges}</nav></div>\n<div class=\"plot-body\" id=\"plot-body\">{}</div>\n<p class=\"legend\">\
          <span class=\"key over\"></span>above the limit <span class=\"key unusual\"></span>unusual event \
          <span class=\"key fault\"></span>camera fault <span class=\"key drift\"></span>drift \
          <span class=\"scale-note\">Linear up to the threshold, logarithmic above it.</span></p>\n</section>\n",
+        view.name(),
         plot::svg(board, range, view, now)
     )
 }

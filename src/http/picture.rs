@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use jpeg_encoder::{ColorType, Encoder};
 
+use super::response::Body;
 use crate::camera::{Content, Frame};
 use crate::image::Rgb;
 use crate::status::Still;
@@ -43,11 +44,9 @@ impl Darkroom {
         region: Option<(usize, [f64; 4])>,
         or_recent: bool,
         now_ms: u64,
-    ) -> Result<Arc<Vec<u8>>, String> {
-        if region.is_none()
-            && let Some(file) = camera_file(&still.frame)
-        {
-            return Ok(Arc::new(file.to_vec()));
+    ) -> Result<Body, String> {
+        if region.is_none() && is_readable_file(&still.frame) {
+            return Ok(Body::File(still.frame.clone()));
         }
         let index = region.map(|(index, _)| index);
         let will_do = |print: &&Print| {
@@ -55,7 +54,7 @@ impl Darkroom {
             print.region == index && (print.number == still.number || recent)
         };
         if let Some(print) = self.prints.iter().rev().find(will_do) {
-            return Ok(print.file.clone());
+            return Ok(Body::Shared(print.file.clone()));
         }
         let file = Arc::new(develop(&still.frame, region.map(|(_, place)| place))?);
         let print =
@@ -64,7 +63,7 @@ impl Darkroom {
         while self.prints.len() > MOST_FILES || self.bytes() > MOST_BYTES {
             self.prints.remove(0);
         }
-        Ok(file)
+        Ok(Body::Shared(file))
     }
 
     fn bytes(&self) -> usize {
@@ -72,12 +71,9 @@ impl Darkroom {
     }
 }
 
-/// The camera's own bytes, if any browser can read them.
-fn camera_file(frame: &Frame) -> Option<&[u8]> {
-    match &frame.content {
-        Content::File(bytes) if has_tables(bytes) => Some(bytes),
-        _ => None,
-    }
+/// Whether the camera's own bytes are a file that any browser can read.
+fn is_readable_file(frame: &Frame) -> bool {
+    matches!(&frame.content, Content::File(bytes) if has_tables(bytes))
 }
 
 /// Whether a JPEG file brings its Huffman tables. Frames of motion-JPEG often do not, and then only some programs
@@ -156,14 +152,15 @@ mod tests {
     #[test]
     fn a_picture_becomes_a_file_and_a_file_stays_itself() {
         let mut darkroom = Darkroom::default();
-        let file = darkroom.print(&grey(1), None, false, 0).unwrap();
+        let file = darkroom.print(&grey(1), None, false, 0).unwrap().bytes().to_vec();
         let picture = decode(&file).unwrap();
         assert_eq!((picture.width, picture.height), (32, 16));
         assert!(picture.pixels.iter().all(|&p| p.abs_diff(100) < 4));
-        let again = still(2, Content::File(file.to_vec()));
-        assert_eq!(darkroom.print(&again, None, false, 0).unwrap(), file);
+        let again = still(2, Content::File(file.clone()));
+        let print = darkroom.print(&again, None, false, 0).unwrap();
+        assert!(matches!(&print, Body::File(_)) && print.bytes() == file);
         let png = still(3, Content::File(encode_png(&picture)));
-        assert!(darkroom.print(&png, None, false, 0).unwrap().starts_with(&[0xff, 0xd8]));
+        assert!(darkroom.print(&png, None, false, 0).unwrap().bytes().starts_with(&[0xff, 0xd8]));
         let broken = still(4, Content::File(b"no picture".to_vec()));
         assert!(darkroom.print(&broken, None, false, 0).is_err());
     }
@@ -184,7 +181,7 @@ mod tests {
         bare.extend_from_slice(rest);
         assert!(!has_tables(&bare));
         let print = Darkroom::default().print(&still(0, Content::File(bare)), None, false, 0);
-        assert!(has_tables(&print.unwrap()));
+        assert!(has_tables(print.unwrap().bytes()));
         for cut in 0..file.len().min(700) {
             has_tables(&file[..cut]);
         }
@@ -207,12 +204,18 @@ mod tests {
     #[test]
     fn however_many_ask_a_print_is_made_once_in_a_while() {
         let mut darkroom = Darkroom::default();
-        let first = darkroom.print(&grey(1), None, true, 1_000).unwrap();
-        let soon = darkroom.print(&grey(2), None, true, 1_100).unwrap();
-        assert!(Arc::ptr_eq(&first, &soon));
-        assert!(!Arc::ptr_eq(&first, &darkroom.print(&grey(2), None, false, 1_100).unwrap()));
-        assert!(!Arc::ptr_eq(&first, &darkroom.print(&grey(2), None, true, 1_200).unwrap()));
-        assert!(Arc::ptr_eq(&first, &darkroom.print(&grey(1), None, false, 9_000).unwrap()));
+        let mut print = |number, or_recent, now_ms| match darkroom
+            .print(&grey(number), None, or_recent, now_ms)
+            .unwrap()
+        {
+            Body::Shared(file) => file,
+            other => panic!("{other:?}"),
+        };
+        let first = print(1, true, 1_000);
+        assert!(Arc::ptr_eq(&first, &print(2, true, 1_100)));
+        assert!(!Arc::ptr_eq(&first, &print(2, false, 1_100)));
+        assert!(!Arc::ptr_eq(&first, &print(2, true, 1_200)));
+        assert!(Arc::ptr_eq(&first, &print(1, false, 9_000)));
         for i in 0..100 {
             darkroom.print(&grey(i), None, false, 2_000).unwrap();
         }

@@ -1,6 +1,9 @@
 //! What is sent back.
 
 use std::fmt::Write as _;
+use std::sync::Arc;
+
+use crate::camera::{Content, Frame};
 
 /// An answer: one per connection, then the connection is closed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -9,7 +12,36 @@ pub struct Response {
     pub content_type: &'static str,
     /// Headers beside those of every answer.
     pub headers: Vec<(&'static str, String)>,
-    pub body: Vec<u8>,
+    pub body: Body,
+}
+
+/// What follows the headers. Pictures are shared: many may be on their way at once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Body {
+    Own(Vec<u8>),
+    Shared(Arc<Vec<u8>>),
+    /// The file of a frame as the camera gave it; nothing if it is none.
+    File(Arc<Frame>),
+}
+
+impl Body {
+    /// Its bytes.
+    pub fn bytes(&self) -> &[u8] {
+        match self {
+            Body::Own(bytes) => bytes,
+            Body::Shared(bytes) => bytes,
+            Body::File(frame) => match &frame.content {
+                Content::File(bytes) => bytes,
+                _ => &[],
+            },
+        }
+    }
+}
+
+impl<T: Into<Vec<u8>>> From<T> for Body {
+    fn from(bytes: T) -> Body {
+        Body::Own(bytes.into())
+    }
 }
 
 /// Nothing is kept by anybody, guessed at, shown inside of another site, or told where it came from.
@@ -20,7 +52,7 @@ const NOTHING: &str = "default-src 'none'; frame-ancestors 'none'";
 
 impl Response {
     /// An answer with status 200.
-    pub fn new(content_type: &'static str, body: impl Into<Vec<u8>>) -> Response {
+    pub fn new(content_type: &'static str, body: impl Into<Body>) -> Response {
         Response { status: 200, content_type, headers: Vec::new(), body: body.into() }
     }
 
@@ -36,12 +68,12 @@ impl Response {
         self
     }
 
-    /// As it goes over the wire; without the body for a `HEAD` request.
-    pub fn bytes(&self, head: bool) -> Vec<u8> {
+    /// The status line and the headers, as they go over the wire.
+    pub fn head(&self) -> Vec<u8> {
         let reason = reason(self.status);
         let mut text = format!("HTTP/1.1 {} {reason}\r\n{EVERY}", self.status);
         let _ = write!(text, "Content-Type: {}\r\n", self.content_type);
-        let _ = write!(text, "Content-Length: {}\r\n", self.body.len());
+        let _ = write!(text, "Content-Length: {}\r\n", self.body.bytes().len());
         for (name, value) in &self.headers {
             let _ = write!(text, "{name}: {value}\r\n");
         }
@@ -49,11 +81,7 @@ impl Response {
             let _ = write!(text, "{CSP}: {NOTHING}\r\n");
         }
         text.push_str("\r\n");
-        let mut bytes = text.into_bytes();
-        if !head {
-            bytes.extend_from_slice(&self.body);
-        }
-        bytes
+        text.into_bytes()
     }
 }
 
@@ -84,12 +112,11 @@ mod tests {
     #[test]
     fn an_answer_is_complete_and_a_head_has_its_length() {
         let answer = Response::text(404, "no such page").with("X-A", "b");
-        let text = String::from_utf8(answer.bytes(false)).unwrap();
+        let text = String::from_utf8(answer.head()).unwrap();
         assert!(text.starts_with("HTTP/1.1 404 Not Found\r\nConnection: close\r\n"), "{text}");
         assert!(text.contains("\r\nContent-Length: 13\r\nX-A: b\r\n"), "{text}");
         assert!(text.contains("\r\nContent-Security-Policy: default-src 'none';"), "{text}");
-        assert!(text.ends_with("\r\n\r\nno such page\n"), "{text}");
-        let head = String::from_utf8(answer.bytes(true)).unwrap();
-        assert_eq!(text, head + "no such page\n");
+        assert!(text.ends_with("\r\n\r\n"), "{text}");
+        assert_eq!(answer.body.bytes(), b"no such page\n");
     }
 }

@@ -122,7 +122,7 @@ impl Site {
             },
         };
         match self.darkroom.print(&still, region, newest, now.mono_ms) {
-            Ok(file) => Response::new("image/jpeg", file.to_vec()),
+            Ok(file) => Response { body: file, ..Response::new("image/jpeg", "") },
             Err(why) => Response::text(500, &why),
         }
     }

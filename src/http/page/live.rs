@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::below;
-use super::words::{bytes, count, energy, escape, milliseconds, p_value, percent};
+use super::words::{bytes, count, energy, escape, milliseconds, p_value, percent, signed};
 use crate::event::Cause;
 use crate::metrics::fault_name;
 use crate::status::{HOT_C, Level, Said, State, Status, class_name, length};
@@ -30,6 +30,9 @@ fn banner(status: &Status) -> String {
     let fps = status.scoring.fps;
     let watching = match health.state {
         State::Blind => "Look at the camera and at the problems below.".to_string(),
+        State::CameraFault if status.frame.is_some() => {
+            format!("The last frame was scored {silent} ago.")
+        }
         _ if status.frame.is_none() => format!("Up {}.", length(status.uptime_s)),
         _ => format!("{fps:.1} frames a second are scored, the last one {silent} ago."),
     };
@@ -153,7 +156,7 @@ fn verdict(part: &mut String, status: &Status, region: &str, said: &Said) {
     });
     let mut heads = String::new();
     for (head, share) in &said.heads {
-        let _ = write!(heads, "<span>{head} {share:+.2}</span>");
+        let _ = write!(heads, "<span>{head} {}</span>", signed(*share));
     }
     let _ = writeln!(
         part,
@@ -201,7 +204,7 @@ fn tiles(status: &Status) -> Vec<(&'static str, String, String)> {
         (
             "unusual, last hour",
             if hour == 0 { nothing() } else { percent(share) },
-            format!("of {} frames; alpha is {alpha}", count(hour)),
+            format!("of {}; alpha {alpha}", count(hour)),
         ),
         ("alarms", count(scoring.alarms), last),
         (

@@ -53,7 +53,14 @@
     body.classList.toggle('offline', offline);
     body.classList.toggle('live', !offline);
     $('link').textContent = offline ? 'no answer for ' + silent + ' s' : 'live';
-    if (offline) document.title = 'no answer \u00b7 ' + device;
+    if (!offline) return;
+    document.title = 'no answer \u00b7 ' + device;
+    // The next answer puts everything right again.
+    const banner = $('live-banner');
+    banner.dataset.state = 'blind';
+    banner.querySelector('.lamp').innerHTML = '<path d="M12 6v7M12 17.5h.01"/>';
+    banner.querySelector('.headline').textContent = 'The box does not answer';
+    banner.querySelector('.watching').textContent = 'What is below was true ' + silent + ' s ago. Trying again.';
   }
 
   // ---- the parts that the server made --------------------------------------------------------------------------
@@ -66,7 +73,10 @@
     // The picture comes first, so that it and what is said of it change together.
     const picture = image && camera.dataset.frame !== $('live-camera').dataset.frame ? await load(image) : null;
     for (const part of [...fresh.body.children]) if ($(part.id)) morph($(part.id), part);
-    if (picture) $('live-camera').querySelector('img').replaceWith(picture);
+    if (picture) {
+      $('live-camera').querySelector('img').replaceWith(picture);
+      shape(picture);
+    }
     localTimes();
     const state = $('live-banner').dataset.state;
     if (body.dataset.state !== state) {
@@ -87,6 +97,12 @@
     } catch {
       return null; // This frame is gone already; the next one comes soon.
     }
+  }
+
+  // All kept frames have the shape of the newest one.
+  function shape(picture) {
+    const { naturalWidth: width, naturalHeight: height } = picture;
+    if (width) document.documentElement.style.setProperty('--aspect', width / height);
   }
 
   // Makes `old` equal to `fresh` with as few changes as can be: images stay loaded, focus and scrolling stay.
@@ -173,7 +189,7 @@
       const height = p => clamp(Math.log(p) / Math.log(smallest) * 0.94, 0, 1);
       const ticks = [[height(alpha), short(alpha), 'alpha']];
       for (let p = 1; p >= smallest * 0.999; p /= 10) {
-        if (Math.abs(Math.log10(p / alpha)) > 0.25) ticks.push([height(p), String(+p.toPrecision(1)), 'grid']);
+        if (Math.abs(Math.log10(p / alpha)) > 0.4) ticks.push([height(p), String(+p.toPrecision(1)), 'grid']);
       }
       return { height: i => height(d.p[i]), limit: height(alpha), ticks };
     }
@@ -204,8 +220,8 @@
     }
   }
 
-  const digits = x => (Math.abs(x) < 10 ? x.toFixed(2).replace(/\.?0+$/, '') : Math.abs(x) < 1e4 ? x.toFixed(0) : x.toExponential(0));
-  const short = p => (p >= 0.1 ? p.toFixed(2) : p >= 0.001 ? p.toFixed(3) : p.toExponential(1)).replace(/(\.\d*?)0+$/, '$1');
+  const digits = x => (Math.abs(x) < 10 ? x.toFixed(2).replace(/\.?0+$/, '') : Math.abs(x) < 1e4 ? x.toFixed(0) : x.toExponential(0)).replace('-', '\u2212');
+  const short = p => (p < 1e-6 ? p.toExponential(1) : p.toFixed(1 - Math.floor(Math.log10(p))).replace(/\.?0+$/, ''));
 
   let pointer = null, frameOf = null;
 
@@ -255,7 +271,7 @@
     const wall = t => now - (end - t);
     for (let at = Math.ceil((wall(start) - zone) / step) * step + zone; at <= now; at += step) {
       const place = x(start + (at - wall(start)));
-      if (place < left + 12 || place > right - 14) continue;
+      if (place < left + 12 || place > right - 26) continue;
       const options = step < 6e4 ? { hour: '2-digit', minute: '2-digit', second: '2-digit' } : { hour: '2-digit', minute: '2-digit' };
       parts.push(`<line class="grid" x1="${place.toFixed(1)}" y1="${bottom}" x2="${place.toFixed(1)}" y2="${bottom + 4}"/>`,
         `<text class="faint" x="${place.toFixed(1)}" y="${height - 7}" text-anchor="middle">${new Date(at).toLocaleTimeString([], options)}</text>`);
@@ -287,12 +303,14 @@
     const faults = about.bands.filter(band => band.kind === 'camera_fault').map(band => band.from_ms);
     const runs = [];
     let columns = 0, column = null, before = null;
+    const pixels = d.t.length - first > 2 * (right - 60) ? 2 : 1;
     for (let i = first; i < d.t.length; i += 1) {
       const at = d.t[i] + width / 2, place = x(at), high = s.height(i), low = s.low ? s.low(i) : high, mean = s.mean ? s.mean(i) : high;
       const gap = before === null ? 0 : at - before;
+      if (place > right && !width) break;
       const broken = gap > pause || (!width && gap > 1000 && faults.some(t => t >= before - 500 && t <= at));
       if (before === null || broken) runs.push([]);
-      if (before === null || broken || Math.floor(place) !== Math.floor(column.x)) {
+      if (before === null || broken || Math.floor(place / pixels) !== Math.floor(column.x / pixels)) {
         column = { x: place, high, low, mean, count: 1 };
         runs.at(-1).push(column);
         columns += 1;
@@ -316,9 +334,9 @@
     }
     let svg = `<path class="area" clip-path="url(#above)" d="${area}"/><path class="spread" d="${spread}"/>` +
       `<path class="curve" d="${line}"/><path class="curve over" clip-path="url(#above)" d="${ridge}"/>`;
-    if (column && column.x > right - 60 && !width) {
+    if (column && column.x > right - 30 && !width) {
       const over = s.limit !== null && column.high > s.limit ? ' over' : '';
-      svg += `<circle class="dot${over}" cx="${Math.min(column.x, right - 4).toFixed(1)}" cy="${y(dense && s.low ? column.mean : column.high).toFixed(1)}" r="3.5"/>`;
+      svg += `<circle class="dot${over}" cx="${Math.min(column.x, right - 3.5).toFixed(1)}" cy="${y(dense && s.low ? column.mean : column.high).toFixed(1)}" r="3.5"/>`;
     }
     return svg;
   }
@@ -342,7 +360,7 @@
     const band = about.bands.find(b => b.from_ms <= d.t[low] + half * 2 && (b.to_ms === null || b.to_ms >= d.t[low]));
     const lines = [when.toLocaleTimeString()];
     if (half) lines.push(`energy ${digits(d.low[low])} to ${digits(d.high[low])}`, `smallest p = ${short(d.p[low])}`, `${d.unusual[low]} of ${d.frames[low]} frames unusual`);
-    else lines.push(`energy ${d.high[low].toFixed(2)}`, `p = ${short(d.p[low])}` + (d.unusual[low] ? ', unusual' : ''));
+    else lines.push(`energy ${digits(d.high[low])}`, `p = ${short(d.p[low])}` + (d.unusual[low] ? ', unusual' : ''));
     if (band) lines.push({ unusual: 'event: ', camera_fault: 'camera: ', drift: 'drift: ' }[band.kind] + band.label);
     tip.replaceChildren(...lines.flatMap((text, i) => (i ? [document.createElement('br'), text] : [text])));
     tip.hidden = false;
@@ -377,6 +395,7 @@
       if (!tab || event.ctrlKey || event.metaKey) return;
       event.preventDefault();
       shown[key] = tab.dataset[key];
+      $('plot').dataset.view = shown.view;
       for (const other of $(nav).children) other.toggleAttribute('aria-current', false);
       tab.setAttribute('aria-current', 'true');
       history.replaceState(null, '', `?view=${shown.view}&range=${shown.range}`);
@@ -400,6 +419,8 @@
     dialog.showModal();
   });
 
+  const newest = document.querySelector('#live-camera img');
+  if (newest) newest.decode().then(() => shape(newest), () => {});
   localTimes();
   requestAnimationFrame(animate);
   tick();

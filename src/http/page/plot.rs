@@ -170,7 +170,7 @@ impl Scale {
             }
             Scale::PValue { smallest, alpha } => {
                 let powers = (0..).map(|n| 10f64.powi(-n)).take_while(|&p| p >= smallest);
-                let clear = |p: &f64| (p / alpha).log10().abs() > 0.25;
+                let clear = |p: &f64| (p / alpha).log10().abs() > 0.4;
                 let mut ticks: Vec<_> = powers
                     .filter(clear)
                     .map(|p| (self.height(0.0, p), format!("{p}"), ""))

@@ -7,7 +7,7 @@ use crate::status::State;
 use crate::status::sample::{self, STALE, at, lively};
 
 fn text(response: Response) -> String {
-    String::from_utf8(response.body).unwrap()
+    String::from_utf8(response.body.bytes().to_vec()).unwrap()
 }
 
 fn page_of(board: &Board, now: Stamp) -> String {

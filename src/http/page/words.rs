@@ -33,23 +33,33 @@ pub fn count(number: u64) -> String {
     groups.join(",")
 }
 
-/// `0.43`, `0.005`, `2.5e-5`.
+/// `0.43`, `0.05`, `0.00098`: two digits.
 pub fn p_value(p: f64) -> String {
-    match p {
-        _ if p >= 0.1 => format!("{p:.2}"),
-        _ if p >= 0.001 => format!("{p:.3}"),
-        _ => format!("{p:.1e}"),
+    if p < 1e-6 {
+        return format!("{p:.1e}");
     }
+    let decimals = (1.0 - p.log10().floor()).max(0.0) as usize;
+    let text = format!("{p:.decimals$}");
+    text.trim_end_matches('0').trim_end_matches('.').to_string()
+}
+
+/// Not a hyphen.
+const MINUS: &str = "\u{2212}";
+
+/// `0.61`, `+1.20`, `−3.4`: with its sign.
+pub fn signed(number: f64) -> String {
+    format!("{number:+.2}").replacen('-', MINUS, 1)
 }
 
 /// `0.61`, `12.3`, `1204`: three digits or so.
 pub fn energy(energy: f64) -> String {
-    match energy.abs() {
+    let text = match energy.abs() {
         size if size < 10.0 => format!("{energy:.2}"),
         size if size < 100.0 => format!("{energy:.1}"),
         size if size < 1e6 => format!("{energy:.0}"),
         _ => format!("{energy:.1e}"),
-    }
+    };
+    text.replacen('-', MINUS, 1)
 }
 
 /// `5 %`, `0.25 %`, in one piece.
@@ -96,10 +106,10 @@ mod tests {
             [0, 999, 1_000, 36_000, 1_234_567].map(count),
             ["0", "999", "1,000", "36,000", "1,234,567"]
         );
-        assert_eq!([1.0, 0.0051, 0.000_025].map(p_value), ["1.00", "0.005", "2.5e-5"]);
+        assert_eq!([1.0, 0.0051, 0.000_025].map(p_value), ["1", "0.0051", "0.000025"]);
         assert_eq!(
             [-0.481, 12.34, 1204.2, 1.4e14].map(energy),
-            ["-0.48", "12.3", "1204", "1.4e14"]
+            ["\u{2212}0.48", "12.3", "1204", "1.4e14"]
         );
         assert_eq!(
             [0.05, 0.0123, 0.0, 0.5, 0.000_25].map(percent),

@@ -34,7 +34,7 @@ fn get(site: &mut Site, target: &str) -> Response {
 }
 
 fn json(response: &Response) -> Value {
-    serde_json::from_slice(&response.body).unwrap()
+    serde_json::from_slice(response.body.bytes()).unwrap()
 }
 
 #[test]
@@ -62,7 +62,7 @@ fn every_address_answers_with_what_it_promises() {
         let response = get(&mut site, target);
         assert_eq!((response.status, response.content_type), (status, content_type), "{target}");
     }
-    let metrics = String::from_utf8(get(&mut site, "/metrics").body).unwrap();
+    let metrics = String::from_utf8(get(&mut site, "/metrics").body.bytes().to_vec()).unwrap();
     assert!(metrics.contains("oddsight_http_answers_total{class=\"4xx\"} 6\n"), "{metrics}");
 }
 
@@ -81,9 +81,9 @@ fn health_fails_without_frames_and_says_why() {
 #[test]
 fn a_snapshot_is_the_frame_and_a_region_its_part() {
     let (mut site, _) = site();
-    let whole = decode(&get(&mut site, "/snapshot.jpg").body).unwrap();
+    let whole = decode(get(&mut site, "/snapshot.jpg").body.bytes()).unwrap();
     assert_eq!((whole.width, whole.height), (32, 16));
-    let part = decode(&get(&mut site, "/snapshot.jpg?region=right").body).unwrap();
+    let part = decode(get(&mut site, "/snapshot.jpg?region=right").body.bytes()).unwrap();
     assert_eq!((part.width, part.height), (16, 8));
     let json = json(&get(&mut site, "/status.json"));
     let peak = json["events"][1]["frame"].as_u64().unwrap();
