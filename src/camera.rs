@@ -138,7 +138,8 @@ pub enum CameraErrorKind {
 }
 
 impl CameraError {
-    pub(crate) fn new(kind: CameraErrorKind, message: impl Into<String>) -> CameraError {
+    /// An error of a source; `message` is lower case, and names the source and the remedy.
+    pub fn new(kind: CameraErrorKind, message: impl Into<String>) -> CameraError {
         CameraError { kind, message: message.into() }
     }
 

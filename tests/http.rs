@@ -365,6 +365,7 @@ fn promtool_accepts_the_metrics() {
         p_value: 0.01,
         peak_energy: 9.0,
         peak_p_value: 0.01,
+        suppressed: false,
         nearest: None,
     };
     board.event(&Message {
