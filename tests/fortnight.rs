@@ -251,15 +251,14 @@ fn regions() -> Vec<Region> {
 }
 
 /// Two days without trouble, learnt in place.
-fn taught(world: &World) -> Model {
+fn taught() -> Model {
     let dir = tempfile::tempdir().unwrap();
     directory::write(dir.path());
     let blob =
         directory::blob(&tiny::onnx(tiny::Tail::Legacy), &directory::every_head(tiny::WIDTH));
     std::fs::write(dir.path().join("heads.postcard"), blob.to_bytes()).unwrap();
     let base = Model::open(dir.path()).unwrap();
-    let quiet =
-        World { strangers: Vec::new(), covered: Vec::new(), dazzled: Vec::new(), ..World::new(0) };
+    let quiet = World::quiet();
     let mut scorer = base.scorer().unwrap();
     let mut learner = Learner::new(base.clone(), 1);
     for frame in 0..2 * DAY / FRAME {
@@ -267,7 +266,6 @@ fn taught(world: &World) -> Model {
         let picture = quiet.picture(frame * FRAME, frame + 1_000_000);
         learner.add(&scorer.features(&picture).unwrap(), frame * FRAME);
     }
-    let _ = world;
     base.with_heads(learner.finish().unwrap().blob).unwrap()
 }
 
@@ -275,7 +273,7 @@ impl Simulation {
     fn new(dir: &Path) -> Simulation {
         let world = Arc::new(World::new(20));
         let time = Time::default();
-        let model = taught(&world);
+        let model = taught();
         let camera = camera(&world, &time);
         let strangers = world.strangers.len();
         let heard = Arc::new(Mutex::new(Vec::new()));

@@ -79,6 +79,11 @@ impl World {
         }
     }
 
+    /// The same scene, in which nothing happens.
+    pub fn quiet() -> World {
+        World { strangers: Vec::new(), covered: Vec::new(), dazzled: Vec::new(), ..World::new(0) }
+    }
+
     /// The picture at a moment; `frame` seeds its noise.
     pub fn picture(&self, ms: u64, frame: u64) -> Rgb {
         let mut random = Random::new(0x5eed ^ frame.wrapping_mul(0x9e37_79b9));
