@@ -200,7 +200,7 @@ impl Plant {
     fn tell(&mut self, at: Stamp, frame: &Arc<Frame>, verdicts: &[Verdict], took: Duration) {
         self.board.scored(at, frame, verdicts, took);
         let verdict = &verdicts[0];
-        let alarm = self.debounce.step(verdict.unusual);
+        let alarm = self.debounce.step(verdict.unusual, verdict.p_value);
         if alarm.raised {
             self.events += 1;
             let unusual = Unusual {

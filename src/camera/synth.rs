@@ -21,7 +21,7 @@ mod solid;
 mod world;
 
 use std::str::FromStr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::{CameraError, CameraErrorKind, Content, Frame, FrameSource, Next};
 use crate::image::Rgb;
@@ -82,30 +82,73 @@ impl FromStr for SynthSpec {
     }
 }
 
-/// Plays a [`Show`] as a camera, once.
+/// Plays a [`Show`] as a camera.
 #[derive(Clone, Debug)]
 pub struct SynthCamera {
     seed: u64,
     show: Show,
+    /// The show's next frame.
     next: u64,
+    seq: u64,
+    pace: Option<Pace>,
+}
+
+/// Frames at the pace of a camera.
+#[derive(Clone, Copy, Debug)]
+struct Pace {
+    interval: Duration,
+    /// When the next frame is due; the first one is due at once.
+    due: Option<Instant>,
 }
 
 impl SynthCamera {
-    /// Plays the show of `seed` from its start and ends with it.
+    /// Plays the show of `seed` from its start and ends with it; frames come as fast as they are asked for.
     pub fn once(seed: u64) -> SynthCamera {
-        SynthCamera { seed, show: Show::new(seed), next: 0 }
+        SynthCamera { seed, show: Show::new(seed), next: 0, seq: 0, pace: None }
+    }
+
+    /// Plays the shows of `seed`, `seed + 1` and so on, `fps` frames a second (at least one).
+    pub fn live(seed: u64, fps: u32) -> SynthCamera {
+        let interval = Duration::from_secs(1) / fps.max(1);
+        SynthCamera { pace: Some(Pace { interval, due: None }), ..SynthCamera::once(seed) }
+    }
+}
+
+impl Pace {
+    /// Waits for the next frame up to `wait`; false when it is not due then.
+    fn wait(&mut self, wait: Duration) -> bool {
+        let now = Instant::now();
+        let due = *self.due.get_or_insert(now);
+        let early = due.saturating_duration_since(now);
+        std::thread::sleep(early.min(wait));
+        if early > wait {
+            return false;
+        }
+        // Who comes late gets the frame of now, not all those that were missed.
+        self.due = Some(due.max(now.checked_sub(self.interval).unwrap_or(due)) + self.interval);
+        true
     }
 }
 
 impl FrameSource for SynthCamera {
-    fn next_frame(&mut self, _: Duration) -> Result<Next, CameraError> {
-        if self.next == self.show.frames() {
-            return Ok(Next::Ended);
+    fn next_frame(&mut self, wait: Duration) -> Result<Next, CameraError> {
+        if let Some(pace) = &mut self.pace
+            && !pace.wait(wait)
+        {
+            return Ok(Next::Late);
         }
-        let seq = self.next;
-        self.next += 1;
-        let name = format!("synth:{}/{seq:04}", self.seed);
-        Ok(Next::Frame(Frame { seq, name, content: Content::Picture(self.show.draw(seq)) }))
+        if self.next == self.show.frames() {
+            if self.pace.is_none() {
+                return Ok(Next::Ended);
+            }
+            self.seed = self.seed.wrapping_add(1);
+            (self.show, self.next) = (Show::new(self.seed), 0);
+        }
+        let name = format!("synth:{}/{:04}", self.seed, self.next);
+        let frame =
+            Frame { seq: self.seq, name, content: Content::Picture(self.show.draw(self.next)) };
+        (self.next, self.seq) = (self.next + 1, self.seq + 1);
+        Ok(Next::Frame(frame))
     }
 }
 

@@ -30,8 +30,9 @@ pub enum SourceUri {
     Dir { path: PathBuf, once: bool },
     /// `tar:FILE`: the pictures of an archive.
     Tar(PathBuf),
-    /// `synth:SEED`: the simulated camera.
-    Synth(u64),
+    /// `synth:SEED`: one show of the simulated camera, as fast as it is wanted; `synth:SEED?fps=N`: show after show, at
+    /// the pace of a camera.
+    Synth { seed: u64, fps: Option<u32> },
 }
 
 /// A camera of the kernel, and what it is asked for; what is not named is left to the driver.
@@ -88,7 +89,12 @@ impl SourceUri {
             SourceUri::Tar(path) => {
                 Box::new(move || Ok(Box::new(StoredCamera::new(Stored::tar(&path)?))))
             }
-            SourceUri::Synth(seed) => Box::new(move || Ok(Box::new(SynthCamera::once(seed)))),
+            SourceUri::Synth { seed, fps: None } => {
+                Box::new(move || Ok(Box::new(SynthCamera::once(seed))))
+            }
+            SourceUri::Synth { seed, fps: Some(fps) } => {
+                Box::new(move || Ok(Box::new(SynthCamera::live(seed, fps))))
+            }
             SourceUri::V4l2(spec) => Box::new(move || open_v4l2(&spec)),
             SourceUri::Pipe { framing, command } => live::pipe(framing, command),
             SourceUri::Stdin(framing) => live::stdin(framing),
@@ -96,22 +102,34 @@ impl SourceUri {
         }
     }
 
-    /// The same source, ending where a folder would be watched for more.
+    /// The same source, ending where a folder would be watched for more, or another show would follow.
     pub fn once(self) -> SourceUri {
         match self {
             SourceUri::Dir { path, .. } => SourceUri::Dir { path, once: true },
+            SourceUri::Synth { seed, .. } => SourceUri::Synth { seed, fps: None },
             other => other,
         }
     }
 
     /// Whether frames come at the pace of a camera, so that silence is trouble. A folder may be silent for days.
     pub fn is_live(&self) -> bool {
-        matches!(self, SourceUri::V4l2(_) | SourceUri::Pipe { .. } | SourceUri::Stdin(_))
+        matches!(
+            self,
+            SourceUri::V4l2(_)
+                | SourceUri::Pipe { .. }
+                | SourceUri::Stdin(_)
+                | SourceUri::Synth { fps: Some(_), .. }
+        )
     }
 
     /// Whether the source is a fixed number of stored or drawn frames, so that opening it again repeats them.
     pub fn is_finite(&self) -> bool {
-        matches!(self, SourceUri::Dir { once: true, .. } | SourceUri::Tar(_) | SourceUri::Synth(_))
+        matches!(
+            self,
+            SourceUri::Dir { once: true, .. }
+                | SourceUri::Tar(_)
+                | SourceUri::Synth { fps: None, .. }
+        )
     }
 
     /// The text for logs and pages: passwords in the URLs of a command are left out.
@@ -196,12 +214,21 @@ fn synth(text: &str) -> Result<SourceUri, CameraError> {
     if text.len() > LONGEST {
         return Err(wrong(text, "the seed is no whole number below 2^64; write synth:1"));
     }
-    let spec = text.parse::<SynthSpec>()?;
-    if text.matches(':').count() > 1 {
+    let (name, query) = text.split_once('?').unwrap_or((text, ""));
+    let spec = name.parse::<SynthSpec>()?;
+    if name.matches(':').count() > 1 {
         let why = format!("a camera plays its whole show; write synth:{}", spec.seed);
         return Err(wrong(text, &why));
     }
-    Ok(SourceUri::Synth(spec.seed))
+    let fps = match query.split_once('=') {
+        None if query.is_empty() => None,
+        Some(("fps", value)) => Some(fps(value).map_err(|why| wrong(text, &why))?),
+        _ => {
+            let why = format!("`{}` is no option of synth:, which has fps=N", part(query));
+            return Err(wrong(text, &why));
+        }
+    };
+    Ok(SourceUri::Synth { seed: spec.seed, fps })
 }
 
 fn v4l2(text: &str) -> Result<V4l2Spec, String> {
@@ -318,7 +345,8 @@ impl fmt::Display for SourceUri {
                 write!(f, "dir:{}{}", path.display(), closing(path))
             }
             SourceUri::Tar(path) => write!(f, "tar:{}", path.display()),
-            SourceUri::Synth(seed) => write!(f, "synth:{seed}"),
+            SourceUri::Synth { seed, fps: None } => write!(f, "synth:{seed}"),
+            SourceUri::Synth { seed, fps: Some(fps) } => write!(f, "synth:{seed}?fps={fps}"),
         }
     }
 }

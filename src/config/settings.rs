@@ -77,7 +77,7 @@ impl Default for CameraSettings {
 
 /// The simulated camera is the one source that every machine has.
 fn default_source() -> SourceUri {
-    SourceUri::Synth(1)
+    SourceUri::Synth { seed: 1, fps: Some(10) }
 }
 
 /// `[learn]`: learning on the device.

@@ -129,6 +129,32 @@ fn the_camera_plays_the_show() {
 }
 
 #[test]
+fn a_live_camera_goes_from_show_to_show_and_takes_its_time() {
+    let mut camera = SynthCamera::live(8, 1000);
+    let frames = Show::new(8).frames() + 1;
+    let start = Instant::now();
+    let mut last = None;
+    let mut count = 0;
+    while count < frames {
+        match camera.next_frame(Duration::from_millis(5)).unwrap() {
+            Next::Frame(frame) => {
+                assert_eq!(frame.seq, count);
+                count += 1;
+                last = Some(frame.name);
+            }
+            Next::Late => {}
+            Next::Ended => panic!("a live camera has no end"),
+        }
+    }
+    assert_eq!(last.as_deref(), Some("synth:9/0000"));
+    // The first one comes at once.
+    assert!(start.elapsed() >= Duration::from_millis(frames - 1));
+    let mut slow = SynthCamera::live(8, 1);
+    assert!(matches!(slow.next_frame(Duration::ZERO).unwrap(), Next::Frame(_)));
+    assert_eq!(slow.next_frame(Duration::from_millis(1)).unwrap(), Next::Late);
+}
+
+#[test]
 fn time_shows_in_the_light() {
     let world = World::new(1);
     let level = |frame| {

@@ -75,13 +75,15 @@ fn stored_and_drawn_pictures() {
         ("dir:what?once?", dir("what?once", false)),
         ("dir:what??once", dir("what?", true)),
         ("tar:a?b.tar", SourceUri::Tar("a?b.tar".into())),
-        ("synth:7", SourceUri::Synth(7)),
+        ("synth:7", SourceUri::Synth { seed: 7, fps: None }),
+        ("synth:7?fps=10", SourceUri::Synth { seed: 7, fps: Some(10) }),
     ] {
         assert_eq!(parse(text), source);
         assert_eq!(source.to_string(), text);
     }
     assert_eq!(dir("x", false).once(), dir("x", true));
-    assert_eq!(SourceUri::Synth(1).once(), SourceUri::Synth(1));
+    let show = SourceUri::Synth { seed: 1, fps: None };
+    assert_eq!(SourceUri::Synth { seed: 1, fps: Some(5) }.once(), show);
 }
 
 #[test]
@@ -294,7 +296,7 @@ proptest! {
             SourceUri::Stdin(framing),
             SourceUri::Dir { path: path.clone().into(), once },
             SourceUri::Tar(path.into()),
-            SourceUri::Synth(seed),
+            SourceUri::Synth { seed, fps: None },
         ] {
             let text = source.to_string();
             prop_assert_eq!(text.parse::<SourceUri>().unwrap(), source, "{}", text);

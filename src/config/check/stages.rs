@@ -49,7 +49,7 @@ impl Checks<'_, '_> {
                 ),
             );
         }
-        if matches!(camera.source, SourceUri::Synth(_)) {
+        if matches!(camera.source, SourceUri::Synth { .. }) {
             self.warn(&["camera.source"], "this is the simulated camera; for a real one write for example \"v4l2:/dev/video0\"");
         }
     }
