@@ -229,8 +229,11 @@ fn colours_agree(rig: &Camera) -> Result<(), String> {
 fn damage_passes(rig: &Camera) -> Result<(), String> {
     let mut camera = rig.open()?;
     next(&mut camera)?;
-    rig.press(rig.damage.as_ref())?;
-    for _ in 0..50 {
+    for attempt in 0..50 {
+        // A damaged frame that is not the newest any more is dropped like any other, so the next one gets it.
+        if attempt % 5 == 0 {
+            rig.press(rig.damage.as_ref())?;
+        }
         match camera.next_frame(PATIENCE) {
             Ok(Next::Frame(_)) => {}
             Err(e) if e.kind() == CameraErrorKind::Picture => return next(&mut camera).map(drop),
