@@ -3,6 +3,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::event::{DAY_MS, Unusual};
 
+mod document;
 mod drift;
 mod properties;
 mod restart;

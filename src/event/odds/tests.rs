@@ -80,7 +80,7 @@ fn the_table_of_the_documentation() {
             n if n >= 9.95 => format!("{n:.0}"),
             n if n >= 0.095 => format!("{n:.1}"),
             n if n >= 0.00095 => format!("{n:.3}"),
-            n => format!("{n:.0e}"),
+            _ => "< 0.001".to_string(),
         };
         let cells = [0.05, 0.02, 0.01, 0.005, 0.002].map(cell).join(" | ");
         let row = format!("| {raise} of {window} | {cells} |");
