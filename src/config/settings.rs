@@ -394,7 +394,7 @@ pub struct MqttSettings {
     /// `None` makes one of the machine's id.
     pub client_id: Option<String>,
     pub user: Option<String>,
-    /// File whose first line is the password.
+    /// File that holds the password.
     pub password_file: Option<PathBuf>,
     /// Certificates that the broker's must descend from, PEM; `None` is the system's.
     pub ca_file: Option<PathBuf>,
@@ -426,7 +426,7 @@ impl MqttSettings {
 pub struct WebhookSettings {
     /// `http://…` or `https://…`.
     pub url: String,
-    /// File whose first line is sent as `Authorization: Bearer`.
+    /// File that holds what is sent as `Authorization: Bearer`.
     pub token_file: Option<PathBuf>,
     /// Certificates that the server's must descend from, PEM; `None` is the system's.
     pub ca_file: Option<PathBuf>,
@@ -481,7 +481,7 @@ impl Default for HookSettings {
 #[derive(Clone, Debug, PartialEq)]
 pub struct HttpSettings {
     pub listen: SocketAddr,
-    /// File whose first line is the token; needed beyond loopback.
+    /// File that holds the token; needed beyond loopback.
     pub token_file: Option<PathBuf>,
     /// Without a scored frame for so long `/healthz` fails, s.
     pub stale_s: u64,
