@@ -99,7 +99,8 @@ impl Default for QualitySettings {
 /// `[gate]`: which frames are worth scoring.
 #[derive(Clone, Debug, PartialEq)]
 pub struct GateSettings {
-    /// Mean absolute change of luma, in grey levels, that makes a frame worth scoring; 0 scores all.
+    /// Mean absolute change of luma, in grey levels, of the part of the frame that changed most, from which on it is
+    /// worth scoring; 0 scores all.
     pub change: f64,
     /// One frame in so many seconds is scored whatever happens.
     pub floor_s: u64,
