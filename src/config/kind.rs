@@ -64,7 +64,7 @@ pub(super) fn optional<T: 'static>(kind: Kind<T>) -> Kind<Option<T>> {
         is_path,
         show,
         read: Box::new(move |given| read(given).map(Some)),
-        write: Box::new(move |value| value.as_ref().and_then(|value| write(value))),
+        write: Box::new(move |value| value.as_ref().and_then(&write)),
     }
 }
 
