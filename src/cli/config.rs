@@ -43,6 +43,7 @@ struct InitArgs {
 /// Boards that there are files for.
 #[derive(Clone, Copy, clap::ValueEnum)]
 enum Board {
+    #[value(name = "pi-zero-2")]
     PiZero2,
     #[value(name = "pi-3")]
     Pi3,

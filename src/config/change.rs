@@ -3,7 +3,6 @@
 use std::fmt;
 
 use super::keys::Entry;
-use super::mask;
 use super::{Config, schema};
 
 /// When a changed key takes effect.
@@ -86,7 +85,7 @@ impl Config {
 
 impl Change {
     fn of(key: &Entry, old: Option<&Entry>, new: Option<&Entry>) -> Change {
-        let shown = |entry: Option<&Entry>| entry?.value.as_deref().map(mask::secrets);
+        let shown = |entry: Option<&Entry>| entry?.shown.clone();
         Change { key: key.key(), old: shown(old), new: shown(new), reload: key.reload }
     }
 }

@@ -25,6 +25,8 @@ pub(super) struct Entry {
     pub name: &'static str,
     /// As TOML; `None` if it has none.
     pub value: Option<String>,
+    /// The same without secrets.
+    pub shown: Option<String>,
     pub allowed: String,
     pub is_path: bool,
     pub reload: Reload,
@@ -52,7 +54,7 @@ impl Entry {
 
     /// How messages name it and say where its value comes from.
     pub fn said(&self) -> String {
-        let Some(value) = self.value.as_deref() else {
+        let Some(value) = self.shown.as_deref() else {
             return format!("{} is not set", self.key());
         };
         let from = match &self.given {
@@ -60,7 +62,7 @@ impl Entry {
             Given::Yes(Place::Env(name)) => name.clone(),
             _ => "the default".to_string(),
         };
-        format!("{} = {} ({from})", self.key(), super::mask::secrets(value))
+        format!("{} = {} ({from})", self.key(), value)
     }
 }
 
@@ -224,10 +226,12 @@ impl Section<'_, '_> {
         if let Some(variable) = document.variable(self.id, name) {
             self.keys.used.push(variable);
         }
+        let value = (kind.write)(field);
         self.keys.entries.push(Entry {
             section: self.id,
             name,
-            value: (kind.write)(field),
+            shown: value.as_deref().map(kind.show),
+            value,
             allowed: kind.allowed,
             is_path: kind.is_path,
             reload,

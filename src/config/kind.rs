@@ -20,6 +20,8 @@ pub(super) struct Kind<T> {
     pub read: Read<T>,
     /// As TOML; `None` if there is none.
     pub write: Write<T>,
+    /// What of the TOML may be shown: no secrets.
+    pub show: fn(&str) -> String,
 }
 
 impl<T: 'static> Kind<T> {
@@ -33,6 +35,7 @@ impl<T: 'static> Kind<T> {
             is_path: false,
             read: Box::new(read),
             write: Box::new(move |value| Some(write(value))),
+            show: mask::secrets,
         }
     }
 
@@ -55,12 +58,13 @@ impl<T: 'static> Kind<T> {
 
 /// A value that may be left out.
 pub(super) fn optional<T: 'static>(kind: Kind<T>) -> Kind<Option<T>> {
-    let Kind { allowed, is_path, read, write } = kind;
+    let Kind { allowed, is_path, read, write, show } = kind;
     Kind {
         allowed,
         is_path,
+        show,
         read: Box::new(move |given| read(given).map(Some)),
-        write: Box::new(move |value| value.as_ref().and_then(|value| write(value))),
+        write: Box::new(move |value| value.as_ref().and_then(&write)),
     }
 }
 

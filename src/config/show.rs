@@ -3,7 +3,7 @@
 use super::change::Reload;
 use super::error::Place;
 use super::keys::{Entry, Given};
-use super::{Config, Explained, mask, schema};
+use super::{Config, Explained, schema};
 
 /// A key that a configuration may have.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,8 +71,8 @@ impl Explained {
 }
 
 fn line(entry: &Entry) -> String {
-    match &entry.value {
-        Some(value) => format!("{} = {}", entry.name, mask::secrets(value)),
+    match &entry.shown {
+        Some(value) => format!("{} = {value}", entry.name),
         None => format!("# {} is not set", entry.name),
     }
 }

@@ -132,50 +132,51 @@ fn unknown_in(section: &str, name: &str) -> String {
     format!("unknown key in {header}; its keys are {}", all.join(", "))
 }
 
-/// What is said of an unknown section, or of a key above all sections.
-fn unknown_at_top(name: &str, value: &DeValue<'_>) -> String {
+fn sections() -> Vec<&'static str> {
     let mut sections: Vec<&str> = known().iter().map(|key| key.section).collect();
     sections.dedup();
     sections.retain(|section| !section.is_empty());
-    if matches!(value, DeValue::Table(_) | DeValue::Array(_)) {
-        let near = nearest::typo(name, sections.iter().copied());
-        // `[regions]`
-        let near =
-            near.or_else(|| sections.iter().copied().find(|s| name.strip_suffix('s') == Some(s)));
-        return match near {
-            Some(near) => format!("unknown section; did you mean {}?", header(near)),
-            None => {
-                let all: Vec<String> = sections.into_iter().map(header).collect();
-                format!("unknown section; there are {}", all.join(", "))
-            }
-        };
+    sections
+}
+
+/// What is said of an unknown section, or of a key above all sections.
+fn unknown_at_top(name: &str, value: &DeValue<'_>) -> String {
+    match value {
+        DeValue::Table(_) | DeValue::Array(_) => unknown_section(name),
+        _ => unknown_above(name),
     }
-    if sections.contains(&name) {
-        return format!("is a section: write {} and its keys below", header(name));
-    }
-    let of = |key: &&Known| key.name == name;
-    match known().iter().find(of) {
-        Some(key) => {
-            let header = header(key.section);
-            format!("unknown key above all sections; it belongs under {header}, further down")
-        }
+}
+
+fn unknown_section(name: &str) -> String {
+    let sections = sections();
+    let plural = |section: &&&str| name.strip_suffix('s') == Some(section);
+    let near = nearest::typo(name, sections.iter().copied());
+    match near.or_else(|| sections.iter().find(plural).copied()) {
+        Some(near) => format!("unknown section; did you mean {}?", header(near)),
         None => {
-            let names = known().iter().map(|key| key.name);
-            let key = nearest::typo(name, names)
-                .and_then(|near| known().iter().find(|key| key.name == near))
-                .map(|key| {
-                    if key.section.is_empty() {
-                        key.name.into()
-                    } else {
-                        format!("{}.{}", key.section, key.name)
-                    }
-                })
-                .or_else(|| nearest::synonym("", name).map(str::to_string));
-            match key {
-                Some(key) => format!("unknown key above all sections; did you mean {}?", placed(&key)),
-                None => "unknown key above all sections; keys stand under the header of their section, such as [camera]".into(),
-            }
+            let all: Vec<String> = sections.into_iter().map(header).collect();
+            format!("unknown section; there are {}", all.join(", "))
         }
+    }
+}
+
+fn unknown_above(name: &str) -> String {
+    let path = |name: &str| {
+        let key = known().iter().find(|key| key.name == name)?;
+        Some(if key.section.is_empty() {
+            name.to_string()
+        } else {
+            format!("{}.{name}", key.section)
+        })
+    };
+    if let Some(key) = known().iter().find(|key| key.name == name) {
+        let header = header(key.section);
+        return format!("unknown key above all sections; it belongs under {header}, further down");
+    }
+    let near = nearest::typo(name, known().iter().map(|key| key.name)).and_then(path);
+    match near.or_else(|| nearest::synonym("", name).map(str::to_string)) {
+        Some(key) => format!("unknown key above all sections; did you mean {}?", placed(&key)),
+        None => "unknown key above all sections; keys stand under the header of their section, such as [camera]".into(),
     }
 }
 

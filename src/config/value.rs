@@ -43,6 +43,7 @@ pub(super) fn alpha() -> Kind<Alpha> {
             Alpha::new(read(given)?).map_err(|e| Refusal::Value(mask::secrets(&e.to_string())))
         }),
         write: Box::new(|alpha| Some(format!("{:?}", alpha.get()))),
+        show: mask::secrets,
     }
 }
 
@@ -169,7 +170,19 @@ where
         Url::parse(text, schemes).map_err(|why| format!("`{shown}` {why}"))?;
         text.parse().map_err(|e: T::Err| format!("`{shown}`: {e}"))
     };
-    parsed_by(allowed, read, T::to_string)
+    Kind { show: without_path, ..parsed_by(allowed, read, T::to_string) }
+}
+
+/// Services have a secret in the paths of the addresses that they give out.
+fn without_path(url: &str) -> String {
+    let shown = mask::secrets(url);
+    let host = shown.find("://").map_or(0, |at| at + 3);
+    match shown[host..].find('/') {
+        Some(at) if !matches!(&shown[host + at..], "/" | "/\"") => {
+            format!("{}…\"", &shown[..host + at + 1])
+        }
+        _ => shown,
+    }
 }
 
 /// Where frames come from.

@@ -161,6 +161,7 @@ impl GpioSink {
 
     fn take(&mut self, message: &Message) {
         let (trigger, region) = match &message.cause {
+            Cause::Unusual(unusual) if unusual.suppressed => return,
             Cause::Unusual(unusual) => (Trigger::Unusual, unusual.region.to_string()),
             Cause::CameraFault(_) => (Trigger::CameraFault, String::new()),
             Cause::Drift(_) => return,

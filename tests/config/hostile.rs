@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use oddsight::config::{Config, INIT};
+use oddsight::config::{Config, Explained, INIT};
 use oddsight::random::Random;
 
 use super::env;
@@ -98,8 +98,9 @@ fn place(random: &mut Random, text: &str) -> usize {
 
 /// What is run on each input, whose result it checks.
 fn try_out(text: &str, variables: &[(String, String)]) -> bool {
-    match Config::parse(text, Path::new("hostile.toml"), variables) {
-        Ok(config) => {
+    match Explained::parse(text, Path::new("hostile.toml"), variables) {
+        Ok(explained) => {
+            let config = &explained.config;
             assert!(config.alarm.raise <= config.alarm.window && config.alarm.raise > 0);
             assert!((1..=64).contains(&config.regions.len()));
             for region in &config.regions {
@@ -108,7 +109,12 @@ fn try_out(text: &str, variables: &[(String, String)]) -> bool {
                     width > 0.0 && height > 0.0 && left + width < 1.001 && top + height < 1.001
                 );
             }
-            assert_eq!(config.changes(&config), []);
+            let shown = explained.show();
+            // Stars and dots stand for secrets.
+            if !shown.contains(['*', '…']) {
+                let again = Config::parse(&shown, Path::new("shown.toml"), &[]);
+                assert_eq!(again.as_ref().map_err(|e| e.explain()), Ok(config), "{shown}");
+            }
             true
         }
         Err(e) => {
@@ -249,4 +255,29 @@ fn large_and_deep_files() {
     let many: Vec<(String, String)> =
         (0..10_000).map(|i| (format!("ODDSIGHT_REGION__{i}__NAME"), format!("r{i}"))).collect();
     assert!(!try_out(super::LEAST, &many));
+}
+
+/// What a card that lost power holds: any bytes.
+#[test]
+fn files_of_any_bytes() {
+    let mut random = Random::new(80);
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("device.toml");
+    for round in 0..500 {
+        let mut bytes = INIT.as_bytes().to_vec();
+        for _ in 0..1 + random.below(20) {
+            let at = random.below(bytes.len() as u64) as usize;
+            match round % 3 {
+                0 => bytes[at] = random.next_u64() as u8,
+                1 => bytes[at..].fill(0),
+                _ => bytes.truncate(at + 1),
+            }
+        }
+        std::fs::write(&path, &bytes).unwrap();
+        if let Err(e) = Explained::load(&path, &[]) {
+            let explained = e.explain();
+            assert!(explained.chars().all(|c| c == '\n' || !c.is_control()), "{explained:?}");
+            assert!(explained.contains("device.toml"), "{explained:?}");
+        }
+    }
 }

@@ -248,6 +248,10 @@ fn what_makes_sense_is_not_refused() {
     ] {
         with(more);
     }
+    // As editors of other systems save it.
+    for text in [format!("\u{feff}{LEAST}"), LEAST.replace('\n', "\r\n")] {
+        parse(&text, &[]).unwrap();
+    }
     assert_eq!(with("[pace]\nmax_fps = 0.5").pace.hot_fps, 0.5, "not more when hot than when cool");
 }
 

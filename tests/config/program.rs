@@ -43,6 +43,7 @@ fn init_knows_the_boards() {
     let dir = tempfile::tempdir().unwrap();
     for board in ["pi-zero-2", "pi-3", "pi-4", "pi-5", "jetson-nano", "jetson-orin"] {
         let output = run(dir.path(), &["config", "init", "--board", board], &[]);
+        assert!(output.status.success() && !output.stdout.is_empty(), "{output:?}");
         fs::write(dir.path().join("board.toml"), &output.stdout).unwrap();
         let output = run(dir.path(), &["config", "check", "board.toml"], &[]);
         assert!(output.status.success() && output.stderr.is_empty(), "{board}: {output:?}");

@@ -32,13 +32,13 @@ impl Checks<'_, '_> {
             );
         }
         let source = camera.source.to_string();
-        if let (Some((width, height)), Some(asked)) = (camera.size, query(&source, "size")) {
-            if asked != format!("{width}x{height}") {
-                self.refuse(
+        if let (Some((width, height)), Some(asked)) = (camera.size, query(&source, "size"))
+            && asked != format!("{width}x{height}")
+        {
+            self.refuse(
                     &["camera.size", "camera.source"],
                     format!("frames of {width}x{height} are wanted and {asked} are asked for: remove one of the two"),
                 );
-            }
         }
         let fps = query(&source, "fps").and_then(|fps| fps.parse::<f64>().ok());
         if let Some(fps) = fps.filter(|fps| *fps > 0.0 && 2000.0 / fps > camera.stall_ms as f64) {
@@ -114,13 +114,13 @@ impl Checks<'_, '_> {
                 break;
             }
         }
-        if let Some(http) = &config.http {
-            if http.stale_s <= floor_s {
-                self.refuse(
+        if let Some(http) = &config.http
+            && http.stale_s <= floor_s
+        {
+            self.refuse(
                     &["http.stale_s", "gate.floor_s"],
                     format!("/healthz would fail whenever nothing moves for {floor_s} s: write more than gate.floor_s"),
                 );
-            }
         }
     }
 
