@@ -12,7 +12,7 @@ use std::io::{BufReader, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail, ensure};
-use oddsight::backbone::{FEATURE_BITS, Features, Normalise, from_feature};
+use oddsight::backbone::{FEATURE_BITS, Features, NOT_A_NUMBER, Normalise, from_feature};
 use oddsight::image::Preprocess;
 use safetensors::Dtype;
 use safetensors::tensor::{Metadata, TensorInfo};
@@ -71,6 +71,12 @@ impl FeatureFile {
 
     /// Opens a feature file and checks its tensors.
     pub fn open(path: &Path) -> Result<FeatureFile> {
+        let (metadata, data_at, held) = FeatureFile::header(path)?;
+        FeatureFile::check(path, held, data_at, &metadata)
+    }
+
+    /// What stands before the data, where these begin, and how many bytes of them there are.
+    fn header(path: &Path) -> Result<(Metadata, u64, u64)> {
         let named = || path.display().to_string();
         let mut file = BufReader::new(File::open(path).with_context(named)?);
         let bytes = file.get_ref().metadata().with_context(named)?.len();
@@ -92,7 +98,7 @@ impl FeatureFile {
                 path.display()
             )
         })?;
-        FeatureFile::check(path, bytes - 8 - header_bytes, 8 + header_bytes, &metadata)
+        Ok((metadata, 8 + header_bytes, bytes - 8 - header_bytes))
     }
 
     fn check(path: &Path, held: u64, data_at: u64, metadata: &Metadata) -> Result<FeatureFile> {
@@ -147,6 +153,24 @@ impl FeatureFile {
         };
         let (path, origin) = (path.to_path_buf(), origin());
         Ok(FeatureFile { path, len, width, classes, avg_at, std_at, logits_at, labels, origin })
+    }
+
+    /// What a message calls a row: its number and, where the file says, its picture. Names are not held:
+    /// this reads the header again.
+    pub fn row_name(&self, row: usize) -> String {
+        let header = FeatureFile::header(&self.path).ok();
+        let names = header.as_ref().and_then(|(metadata, ..)| metadata.metadata().as_ref());
+        let name = names.and_then(|names| names.get("images")?.lines().nth(row));
+        name.map_or(format!("row {row}"), |name| format!("row {row} ({name})"))
+    }
+
+    /// Why a row can be neither fitted nor scored.
+    pub fn not_finite(&self, row: usize) -> String {
+        format!(
+            "{} holds a feature that is not finite: remove its picture, or check the backbone if many \
+             rows do",
+            self.row_name(row)
+        )
     }
 
     /// Number of pictures.
@@ -320,6 +344,10 @@ impl Rows for TapRows<'_> {
         for (index, keep) in self.keep.iter().enumerate() {
             reader.read(&mut row).map_err(read)?;
             if *keep {
+                // Here the row's number in the file is known, which is what a user can look up.
+                if row.contains(&NOT_A_NUMBER) {
+                    return Err(FitError::new(FitErrorKind::NonFinite, file.not_finite(index)));
+                }
                 numbers.clear();
                 numbers.extend(row.iter().map(|&feature| from_feature(feature)));
                 each(&numbers, file.labels.as_ref().map(|l| l.labels[index]))?;

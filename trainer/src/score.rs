@@ -36,14 +36,15 @@ pub fn visit_scores(
             chunk.push((index, features.clone()));
         }
         if chunk.len() == CHUNK {
-            score(&mut chunk, heads, &mut each)?;
+            score(file, &mut chunk, heads, &mut each)?;
         }
         Ok(())
     })?;
-    score(&mut chunk, heads, &mut each)
+    score(file, &mut chunk, heads, &mut each)
 }
 
 fn score(
+    file: &FeatureFile,
     chunk: &mut Vec<(usize, Features)>,
     heads: &Heads,
     each: &mut impl FnMut(&Features, &Scores),
@@ -57,10 +58,8 @@ fn score(
         })
         .collect();
     for ((index, features), scores) in chunk.iter().zip(&scored) {
-        ensure!(
-            !scores.heads_q32.contains(&BROKEN),
-            "row {index}: an energy is not finite; its features hold NaN or infinity"
-        );
+        // An energy is broken where a feature is, and nowhere else.
+        ensure!(!scores.heads_q32.contains(&BROKEN), file.not_finite(*index));
         each(features, scores);
     }
     chunk.clear();

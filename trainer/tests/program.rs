@@ -367,6 +367,28 @@ fn feature_files_of_floats_or_another_scale_are_refused() {
     }
 }
 
+/// Whether a broken row is fitted to or calibrated with, it is named as a user can look it up.
+#[test]
+fn features_that_are_not_finite_name_their_picture() {
+    let bench = Bench::new();
+    success(&bench.run("features --backbone tiny.onnx --data data --out f.safetensors"));
+    let mut bytes = std::fs::read(bench.path("f.safetensors")).unwrap();
+    let length = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+    let header: Value = serde_json::from_slice(&bytes[8..8 + length]).unwrap();
+    let at = |tensor: &str, key: &str, i: usize| header[tensor][key][i].as_u64().unwrap() as usize;
+    for row in [7, 8, 9, 10, 11, 12] {
+        let row_bytes = 4 * at("avg", "shape", 1);
+        let start = 8 + length + at("avg", "data_offsets", 0) + row * row_bytes;
+        bytes[start..start + 4].copy_from_slice(&i32::MIN.to_le_bytes());
+    }
+    std::fs::write(bench.path("broken.safetensors"), &bytes).unwrap();
+    for more in ["--holdout 0.4", "--holdout 0.4 --heads knn"] {
+        let why = bench.fit_refused("broken.safetensors", more);
+        let named = (7..13).any(|i| why.contains(&format!("row {i} (dark/{i:02}.png)")));
+        assert!(named && why.contains("not finite"), "{more}: {why}");
+    }
+}
+
 #[test]
 fn cifar_binary_batches_are_read() {
     let bench = Bench::new();

@@ -82,6 +82,7 @@ pub fn run(args: &FitArgs) -> Result<()> {
     let (backbone, input) = args.backbone.load(given.as_ref())?;
     check_heads(&recipe.heads, &backbone)?;
     let sources = Sources::load(args, recipe.seed, given, &backbone, &input)?;
+    check_alpha(&sources, recipe.alpha)?;
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build()?;
     let options = head_options(&recipe, &backbone, checkpoints.clone(), args.resume);
     let mut training = Training::new(&recipe);
@@ -176,6 +177,13 @@ fn head_options(
             resume,
         }),
     }
+}
+
+/// Refuses an alpha that needs more calibration pictures than there are, before hours of training.
+fn check_alpha(sources: &Sources, alpha: Alpha) -> Result<()> {
+    let pictures = sources.calibration().1.iter().filter(|held_out| **held_out).count();
+    // Their number is all that counts.
+    Ok(Calibration::new(vec![0; pictures])?.check(alpha)?)
 }
 
 /// Calibrates and self-tests the heads.

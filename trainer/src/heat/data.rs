@@ -7,10 +7,10 @@ use super::draws::{Purpose, Seed};
 use crate::autodiff::unit;
 use crate::features::{FeatureFile, RandomRows, Tap};
 
-/// The kept rows of one tensor of a file. Memory per row is its index and its label, not its features.
+/// The kept rows of one tensor of a file. Memory per row is its index, not its features.
 pub struct Data<'a> {
+    file: &'a FeatureFile,
     rows: RandomRows,
-    labels: Option<&'a [u32]>,
     /// Kept rows, in the order of the epoch.
     order: Vec<u32>,
     normalize: bool,
@@ -35,8 +35,7 @@ impl<'a> Data<'a> {
     ) -> Result<Data<'a>> {
         let order: Vec<u32> = (0..).zip(keep).filter_map(|(i, &keep)| keep.then_some(i)).collect();
         ensure!(!order.is_empty(), "there are no rows to train on: add pictures");
-        let labels = file.labels().map(|labels| &labels.labels[..]);
-        Ok(Data { rows: file.random_rows(tap)?, labels, order, normalize })
+        Ok(Data { file, rows: file.random_rows(tap)?, order, normalize })
     }
 
     /// Number of rows.
@@ -61,22 +60,20 @@ impl<'a> Data<'a> {
     /// Reads `count` rows from position `start` of the epoch's order.
     pub fn read(&mut self, start: usize, count: usize, batch: &mut Batch) -> Result<()> {
         let Batch { rows, labels } = batch;
+        let all_labels = self.file.labels().map(|labels| &labels.labels);
         rows.clear();
         labels.clear();
         let mut features = Vec::new();
         for &index in &self.order[start..start + count] {
-            self.rows.read(index as usize, &mut features)?;
-            ensure!(
-                !features.contains(&NOT_A_NUMBER),
-                "row {index} holds a feature that is not finite: remove its picture, or check the \
-                 backbone if many rows do"
-            );
+            let index = index as usize;
+            self.rows.read(index, &mut features)?;
+            ensure!(!features.contains(&NOT_A_NUMBER), self.file.not_finite(index));
             let at = rows.len();
             rows.extend(features.iter().map(|&x| from_feature(x) as f32));
             if self.normalize {
                 unit(&mut rows[at..]);
             }
-            labels.extend(self.labels.map(|labels| labels[index as usize]));
+            labels.extend(all_labels.map(|labels| labels[index]));
         }
         Ok(())
     }

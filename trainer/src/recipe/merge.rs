@@ -185,11 +185,14 @@ fn unknown(dotted: &str, key: &str, base: &Table) -> String {
     }
     let table = outer.map_or("at the top level".to_string(), |outer| format!("in table [{outer}]"));
     let nearest = known.into_iter().min_by_key(|(of, name)| (distance(key, name), *of != outer));
-    let nearest = nearest.map_or(String::new(), |(of, name)| match of {
-        Some(of) => format!("{of}.{name}"),
-        None => name.to_string(),
-    });
-    format!("unknown key `{key}` {table}; the nearest known key is `{nearest}`")
+    // Half of the letters changed: another word, not the same one misspelt.
+    let nearest = nearest.filter(|(_, name)| distance(key, name) <= key.chars().count() / 2);
+    let hint = match nearest {
+        Some((Some(of), name)) => format!("the nearest known key is `{of}.{name}`"),
+        Some((None, name)) => format!("the nearest known key is `{name}`"),
+        None => "`oddsight-train recipe` prints all keys".to_string(),
+    };
+    format!("unknown key `{key}` {table}; {hint}")
 }
 
 /// Insertions, deletions and substitutions between two words (Levenshtein 1966).

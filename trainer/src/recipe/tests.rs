@@ -126,6 +126,8 @@ fn unknown_keys_name_their_table_and_the_nearest_key() {
             "[heat-el]\nkeep_start = 3",
             ["my.toml", "`keep_start`", "[heat-el]", "`heat-el.keep-start`"],
         ),
+        // Nothing that is near.
+        ("version = 1", ["my.toml", "`version`", "top level", "prints all keys"]),
     ] {
         let (kind, why) = refused(text);
         assert_eq!(kind, RecipeErrorKind::Key, "{text}");
