@@ -20,7 +20,9 @@ const FRAMES: u64 = 300;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [fps, seconds, log] = &arguments[..] else { return Err("FPS SECONDS LOG are wanted".into()) };
+    let [fps, seconds, log] = &arguments[..] else {
+        return Err("FPS SECONDS LOG are wanted".into());
+    };
     let (fps, seconds): (u64, u64) = (fps.parse()?, seconds.parse()?);
     let show = Show::new(1);
     let frames = (0..FRAMES.min(show.frames())).map(|frame| encode(&show.draw(frame)));
