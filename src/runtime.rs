@@ -151,6 +151,10 @@ impl Device {
         let mut sensors = Sensors::new(Path::new("/"));
         let machine = sensors.machine(now.mono_ms);
         let memo = config.journal.dir.as_ref().map(|dir| Memo::in_folder(dir));
+        if config.journal.dir.is_none() {
+            // Nothing else remembers which names were given before a restart.
+            watch.decisions_mut().number_from(now.mono_ms / 1000, now.mono_ms);
+        }
         outputs.say(watch.decisions_mut().resume(past, now, machine));
         if let Some(memo) = &memo {
             memo.recall(watch.decisions_mut(), now);
