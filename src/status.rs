@@ -180,7 +180,10 @@ impl Board {
     }
 
     /// State of all receivers of events.
-    pub fn sinks(&self, sinks: Vec<SinkStatus>) {
+    pub fn sinks(&self, mut sinks: Vec<SinkStatus>) {
+        for sink in &mut sinks {
+            sink.trouble = sink.trouble.as_deref().map(without_passwords);
+        }
         self.now().sinks = sinks;
     }
 
