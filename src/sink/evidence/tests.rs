@@ -483,7 +483,7 @@ fn every_file_is_complete_after_any_power_cut() {
         // A process that is killed closes nothing.
         drop(store);
     }
-    let states = recorder.explore(8, |root, promises| {
+    let states = recorder.explore_with_controls(8, |root, promises| {
         let inside = root.join("e");
         let check = |inside: &Path| {
             for (name, bytes) in files(inside) {
