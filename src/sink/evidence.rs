@@ -351,8 +351,8 @@ impl Sink for Evidence {
         let mut result = Ok(());
         if is_first || since >= FLOOR_MS {
             self.floor_ms = self.now.mono_ms;
-            result =
-                self.store().map_err(Trouble::from).and_then(|store| store.make_room(None, 0, 0));
+            let room = self.store().and_then(|store| store.make_room(None, 0, 0));
+            result = room.map_err(Trouble::from);
         }
         if self.store.is_some() {
             result = result.and(self.settle(LIST_MS, FLUSH_MS));

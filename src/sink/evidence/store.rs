@@ -16,6 +16,9 @@ use crate::storage::{
 /// Files that the file system must have room for besides: without any, nothing on the machine can be written.
 const FLOOR_INODES: u64 = 1000;
 
+/// What frames leave of the quota to the `event.json` of their event, so that its end is always written.
+const LIST_BYTES: u64 = 64 << 10;
+
 /// What a small file and a folder take of most file systems.
 const BLOCK: u64 = 4096;
 
@@ -193,6 +196,16 @@ impl Store {
     pub(super) fn put(&mut self, number: u64, name: &str, bytes: &[u8]) -> Result<(), Trouble> {
         let path = self.path(number).join(name);
         let before = fs::symlink_metadata(&path).map_or(0, |found| taken(found.len()));
+        let reserve = if name == EVENT_FILE { 0 } else { LIST_BYTES };
+        let growth = taken(bytes.len() as u64).saturating_sub(before);
+        let alone = self.folders.get(&number).map_or(0, |folder| folder.bytes) + growth + reserve;
+        if alone > self.limits.quota_bytes {
+            let quota = megabytes(self.limits.quota_bytes);
+            return Err(Trouble::Refused(format!(
+                "{}: its event alone would be larger than evidence.quota_mb ({quota})",
+                path.display()
+            )));
+        }
         self.make_room(Some(number), taken(bytes.len() as u64), 1)?;
         self.disk.put(&path, bytes).map_err(|e| StorageError::of(&path, &e))?;
         if let Some(folder) = self.folders.get_mut(&number) {
@@ -229,14 +242,7 @@ impl Store {
         keep: Option<u64>,
         bytes: u64,
         files: u64,
-    ) -> Result<(), Trouble> {
-        let kept = keep.and_then(|keep| self.folders.get(&keep)).map_or(0, |folder| folder.bytes);
-        if kept + bytes > self.limits.quota_bytes {
-            let quota = megabytes(self.limits.quota_bytes);
-            return Err(Trouble::Refused(format!(
-                "the event alone would be larger than evidence.quota_mb ({quota})"
-            )));
-        }
+    ) -> Result<(), StorageError> {
         while self.bytes() + bytes > self.limits.quota_bytes && self.delete_oldest(keep)? {}
 
         let Some(short) = self.short_of(bytes, files)? else { return Ok(()) };
@@ -246,14 +252,14 @@ impl Store {
             files: others().map(|(_, folder)| folder.files).sum(),
         };
         if !could_give.covers(short) {
-            return Err(self.too_full(short).into());
+            return Err(self.too_full(short));
         }
         let goal =
             (self.bytes().saturating_sub(short.bytes), self.files().saturating_sub(short.files));
         while (self.bytes() > goal.0 || self.files() > goal.1) && self.delete_oldest(keep)? {}
         // Some file systems are slow to give back what was deleted: better to try again later than to delete more.
         match self.short_of(bytes, files)? {
-            Some(short) => Err(self.too_full(short).into()),
+            Some(short) => Err(self.too_full(short)),
             None => Ok(()),
         }
     }

@@ -154,7 +154,13 @@ fn an_event_larger_than_the_quota_is_cut_and_nothing_else_is() {
     assert!((20..25).contains(&refused), "{refused}");
     let why = store.deliver(&shot_item(1, 99, 50_000)).unwrap_err();
     assert!(!why.is_passing() && why.to_string().contains("evidence.quota_mb"), "{why}");
+    // Its end is known all the same.
+    store.deliver(&message_item(1, Phase::End, 2)).unwrap();
+    let listed = event_file(dir.path(), &folder_of(1, 1));
+    assert_eq!(listed.last, Some(message(1, Phase::End, 2)));
+    assert_eq!(listed.frames.len(), 40 - refused);
     assert_eq!(folders(dir.path()), [folder_of(1, 1)]);
+    assert!(store.usage().bytes() <= 1 << 20);
 }
 
 /// A disk of which so much is free, until something is deleted.
@@ -259,6 +265,7 @@ fn nothing_is_written_where_no_disk_is_mounted() {
     Evidence::new(dir.path(), &required).deliver(&message_item(1, Phase::Start, 1)).unwrap();
 }
 
+#[cfg(unix)]
 #[test]
 fn foreign_files_stay() {
     let dir = scratch();

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, BufRead as _, BufReader, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 
-use super::record::{Line, MAX_LINE, MESSAGE_START, NOTE_START, Record, parse};
+use super::record::{Line, MAX_LINE, NOTE_START, Record, SCORE_START, parse};
 use super::segments::{ENDING, list, wrong_folder};
 use crate::event::{Message, Phase};
 use crate::storage::{StorageError, file_name, parse_file_name};
@@ -87,7 +87,8 @@ impl Reader {
         Ok(Reader { source, current: None, only_messages: false, skipped })
     }
 
-    /// Passes over everything but messages, without a look at what it is: ten times as fast where scores are journalled.
+    /// Gives messages only, and passes over scores without reading them, damaged ones uncounted: many times as fast where
+    /// scores are journalled.
     pub fn only_messages(mut self) -> Reader {
         self.only_messages = true;
         self
@@ -145,7 +146,7 @@ impl Iterator for Reader {
             }
             let current = self.current.as_mut()?;
             match current.read_line() {
-                Step::Line if self.only_messages && !current.may_be_read() => current.drop_line(),
+                Step::Line if self.only_messages && current.is_unwanted() => current.drop_line(),
                 Step::Line => match current.take_line() {
                     Line::Record(record) if self.only_messages && !record.is_message() => {}
                     Line::Record(record) => return Some(*record),
@@ -242,9 +243,10 @@ impl Current {
         }
     }
 
-    /// Whether the complete line is a message, or a note that says which segment the next lines are of.
-    fn may_be_read(&self) -> bool {
-        self.line.starts_with(MESSAGE_START) || !self.named && self.line.starts_with(NOTE_START)
+    /// Whether the complete line is, by its beginning, something that [`Reader::only_messages`] has no use for. A note may
+    /// be of use: it can say which segment the next lines are of.
+    fn is_unwanted(&self) -> bool {
+        self.line.starts_with(SCORE_START) || self.named && self.line.starts_with(NOTE_START)
     }
 
     fn drop_line(&mut self) {

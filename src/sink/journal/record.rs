@@ -19,8 +19,8 @@ pub const MAX_LINE: usize = 64 << 10;
 /// Bytes that the checksum and the end of the object add to a line.
 pub(super) const SEAL: usize = r#","crc":"00000000"}"#.len() + 1;
 
-/// How the line of a message begins, and that of a note.
-pub(super) const MESSAGE_START: &[u8] = br#"{"record":"message","#;
+/// How the line of a score begins, and that of a note.
+pub(super) const SCORE_START: &[u8] = br#"{"record":"score","#;
 pub(super) const NOTE_START: &[u8] = br#"{"record":"note","#;
 
 /// What a line says.

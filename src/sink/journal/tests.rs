@@ -321,7 +321,8 @@ fn a_read_only_disk_passes() {
         _ if is_read_only.load(Relaxed) > 0 => Answer::Fail(std::io::ErrorKind::ReadOnlyFilesystem),
         _ => Answer::Go,
     });
-    let mut journal = Journal::on(disk, dir.path(), &settings());
+    let wide = JournalSettings { most_mb: 8, ..settings() };
+    let mut journal = Journal::on(disk, dir.path(), &wide);
     journal.deliver(&message_item(1, Phase::Start, 0)).unwrap();
     read_only.store(1, Relaxed);
     for seq in 0..MOST_SCORES as u64 + 10 {
@@ -368,6 +369,7 @@ fn a_journal_that_is_taken_away_is_begun_again() {
     assert_eq!(numbers(&read(&folder).0).0, [2]);
 }
 
+#[cfg(unix)]
 #[test]
 fn foreign_files_stay() {
     let dir = scratch();
@@ -428,4 +430,20 @@ fn a_message_that_is_too_long_is_refused_and_a_score_dropped() {
     journal.close();
     assert_eq!(numbers(&read(dir.path()).0).1, [2]);
     assert_eq!(journal.usage().dropped(), 1);
+}
+
+/// The examples in the documentation are lines of a journal, checksum included.
+#[test]
+fn documented_lines_are_read() {
+    let text = include_str!("../../../docs/storage.md");
+    let lines: Vec<&str> = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("    "))
+        .filter(|l| l.starts_with("{\"record\""))
+        .collect();
+    assert_eq!(lines.len(), 3);
+    for line in lines {
+        let parsed = record::parse(line.as_bytes(), Some(42)).0;
+        assert!(matches!(parsed, record::Line::Record(_)), "{parsed:?}: {line}");
+    }
 }
