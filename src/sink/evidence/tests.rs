@@ -145,6 +145,25 @@ fn the_quota_holds_and_whole_oldest_events_go() {
 }
 
 #[test]
+fn an_event_that_cannot_be_deleted_is_passed_over() {
+    let dir = scratch();
+    let stuck = dir.path().join(folder_of(1, 1));
+    let is_stuck = stuck.clone();
+    let disk = Disk::scripted(move |op| match op {
+        Op::Rename { from, .. } if *from == is_stuck => Answer::Fail(std::io::ErrorKind::Other),
+        _ => Answer::Go,
+    });
+    let mut store = Evidence::on(disk, dir.path(), &settings());
+    for number in 1..30 {
+        store.deliver(&message_item(number, Phase::Start, number)).unwrap();
+        store.deliver(&shot_item(number, number * 1000, 90_000)).unwrap();
+        assert!(store.usage().bytes() <= 1 << 20);
+    }
+    let names = folders(dir.path());
+    assert!(stuck.exists() && names.len() > 5 && !names.contains(&folder_of(2, 2)), "{names:?}");
+}
+
+#[test]
 fn an_event_larger_than_the_quota_is_cut_and_nothing_else_is() {
     let dir = scratch();
     let wide = EvidenceSettings { most_frames: 100, ..settings() };

@@ -312,6 +312,34 @@ fn a_flush_that_fails_makes_the_message_be_written_elsewhere() {
 }
 
 #[test]
+fn a_segment_that_cannot_be_closed_or_deleted_is_left() {
+    let dir = scratch();
+    let mut journal = Journal::new(dir.path(), &settings());
+    journal.deliver(&message_item(1, Phase::Start, 0)).unwrap();
+    drop(journal);
+    let first = dir.path().join("00000001.jsonl");
+    fs::OpenOptions::new().append(true).open(&first).unwrap().write_all(b"{\"torn").unwrap();
+    let stuck = first.clone();
+    let disk = Disk::scripted(move |op| match op {
+        Op::Write { path, .. } if *path == stuck => Answer::Fail(std::io::ErrorKind::Other),
+        Op::Remove(path) if *path == stuck => Answer::Fail(std::io::ErrorKind::Other),
+        _ => Answer::Go,
+    });
+    let mut journal = Journal::on(disk, dir.path(), &settings());
+    journal.deliver(&message_item(1, Phase::Update, 1)).unwrap();
+    for seq in 0..9000 {
+        journal.score(score(seq));
+        if seq % 1000 == 999 {
+            journal.deliver(&message_item(1, Phase::Update, seq)).unwrap();
+        }
+    }
+    assert!(journal.usage().deleted() > 0 && journal.usage().bytes() <= 1 << 20);
+    let (records, skipped) = read(dir.path());
+    let (messages, _) = numbers(&records);
+    assert_eq!((messages.first(), messages.last(), skipped.damaged), (Some(&0), Some(&8999), 1));
+}
+
+#[test]
 fn a_read_only_disk_passes() {
     let dir = scratch();
     let read_only = Arc::new(AtomicU64::new(0));
