@@ -21,7 +21,7 @@ const MOST_WAITING: usize = 100_000;
 /// Reads of news before the next picture: more than the kernel's queue holds, but not for ever.
 const MOST_READS: usize = 400;
 
-/// How far a folder was played: the last picture that it gave, in the order of names. It outlives the camera, so that a
+/// How far a folder was played: of the pictures that it gave, the last one in the order of names. It outlives the camera, so that a
 /// folder that was lost is not played again from its start.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Place(Arc<Mutex<Option<PathBuf>>>);

@@ -180,9 +180,7 @@ fn a_stream_of_something_else_is_reported_now_and_then() {
         assert!(matches!(piece, Piece::Garbage { bytes, .. } if *bytes >= GARBAGE_BYTES));
     }
     let Piece::Garbage { head, .. } = &found[0] else { panic!("{:?}", found[0]) };
-    assert_eq!(guess(head), Some("H.264 or H.265"));
-    assert_eq!(guess(b"\0\0\0\x20ftypisom"), Some("an MP4 file"));
-    assert_eq!(guess(b"hello"), None);
+    assert_eq!(head, b"\0\0\0\x01\x67AAAAAAAAAAA");
 }
 
 #[test]
