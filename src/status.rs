@@ -208,6 +208,7 @@ impl Board {
         if let Some(peak) = now.events.peak_of_running() {
             now.reel.tell(peak);
         }
+        now.trim();
         let (last_hour_frames, last_hour_unusual) = now.history.last_hour();
         Status {
             version: env!("CARGO_PKG_VERSION"),
@@ -306,7 +307,7 @@ impl Board {
 }
 
 impl Now {
-    /// Keeps the kept frames within their budget: the strip goes first.
+    /// Keeps the kept frames within their budget: those of events go last.
     fn trim(&mut self) {
         while self.reel.bytes() + self.events.bytes() > STILLS_BYTES {
             if !self.reel.drop_oldest() && !self.events.drop_oldest() {

@@ -9,8 +9,10 @@ use crate::clock::Stamp;
 
 /// Newest frames, of which one may be the peak of an event that starts with the last of them.
 const NEWEST: usize = 3;
-/// Frames that readers were told of and may ask for, though others have come meanwhile.
-const TOLD: usize = 4;
+/// Frames that readers were told of and may ask for, though others have come meanwhile: most, and fewest when there
+/// is no room.
+const TOLD: usize = 8;
+const TOLD_AT_LEAST: usize = 2;
 /// Slots of the strip, and their length in milliseconds.
 const SLOTS: usize = 12;
 const SLOT_MS: u64 = 10_000;
@@ -107,13 +109,17 @@ impl Reel {
         self.strip.iter().rev().skip(1)
     }
 
-    /// Drops the oldest frame of the strip.
+    /// Drops the frame that is needed least: one that was told of, then the oldest of the strip.
     pub fn drop_oldest(&mut self) -> bool {
+        if self.told.len() > TOLD_AT_LEAST {
+            return self.told.pop_front().is_some();
+        }
         self.strip.pop_front().is_some()
     }
 
-    /// Bytes of the strip. The newest frames are alive anyway, or were a moment ago.
+    /// Bytes of the frames that can be dropped, counted double where a frame is kept for two reasons.
     pub fn bytes(&self) -> usize {
-        self.strip.iter().map(|still| still.frame.bytes()).sum()
+        let told = self.told.iter().rev().skip(TOLD_AT_LEAST);
+        told.chain(&self.strip).map(|still| still.frame.bytes()).sum()
     }
 }

@@ -71,7 +71,9 @@
     const fresh = new DOMParser().parseFromString(html, 'text/html');
     const camera = fresh.getElementById('live-camera'), image = camera.querySelector('img');
     // The picture comes first, so that it and what is said of it change together.
-    const picture = image && camera.dataset.frame !== $('live-camera').dataset.frame ? await load(image) : null;
+    const wanted = image && camera.dataset.frame !== $('live-camera').dataset.frame;
+    const picture = wanted ? await load(image) : null;
+    if (wanted && !picture) camera.remove();
     for (const part of [...fresh.body.children]) if ($(part.id)) morph($(part.id), part);
     if (picture) {
       $('live-camera').querySelector('img').replaceWith(picture);
