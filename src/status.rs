@@ -162,7 +162,7 @@ impl Board {
     pub fn event(&self, message: &Message) {
         if message.phase == Phase::Start {
             self.metrics.event();
-            if matches!(message.cause, Cause::Unusual(_)) {
+            if message.is_alarm() {
                 self.metrics.alarm();
             }
         }

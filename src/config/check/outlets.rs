@@ -146,9 +146,6 @@ impl Checks<'_, '_> {
     fn mqtt(&mut self, mqtt: &MqttSettings) {
         let url = mqtt.url.to_string();
         let Ok(url) = Url::parse(&url, &SCHEMES) else { return };
-        if !matches!(url.path, "" | "/") {
-            self.refuse(&["mqtt.url"], "a broker's URL has no path: topics begin with mqtt.prefix");
-        }
         if mqtt.password_file.is_some() && mqtt.user.is_none() {
             self.refuse(
                 &["mqtt.password_file", "mqtt.user"],

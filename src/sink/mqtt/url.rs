@@ -53,6 +53,9 @@ impl FromStr for BrokerUrl {
                 "user and password have keys of their own: mqtt.user and mqtt.password_file",
             );
         }
+        if rest.contains('/') {
+            return wrong("a broker's URL has no path: topics begin with mqtt.prefix");
+        }
         let (host, port) = match rest.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
             Some((host, port)) if host.parse::<std::net::Ipv6Addr>().is_ok() => (host, port),
             Some(_) => return wrong("between brackets stands an IPv6 address: mqtt://[::1]:1883"),
