@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use crate::camera::Frame;
 use crate::clock::Stamp;
-use crate::event::{Cause, FaultKind, Machine, Message, Phase};
+use crate::event::{FaultKind, Machine, Message, Phase};
 use crate::metrics::{FrameResult, Metrics};
 use crate::verdict::Verdict;
 

@@ -5,8 +5,6 @@
 pub(super) struct Url<'a> {
     pub scheme: &'a str,
     pub host: &'a str,
-    /// What follows host and port: empty, or from the `/` on.
-    pub path: &'a str,
 }
 
 impl<'a> Url<'a> {
@@ -23,7 +21,7 @@ impl<'a> Url<'a> {
             return Err(format!("holds a blank or control character: write {form}"));
         }
         let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-        let (authority, path) = rest.split_at(end);
+        let authority = &rest[..end];
         if authority.contains('@') {
             return Err(
                 "holds a user or password; give those by keys of their own, the password in a file"
@@ -37,7 +35,7 @@ impl<'a> Url<'a> {
         if port.is_some_and(|port| port.parse::<u16>().map_or(true, |port| port == 0)) {
             return Err("has a port that is no number from 1 to 65535".into());
         }
-        Ok(Url { scheme, host, path })
+        Ok(Url { scheme, host })
     }
 
     /// Whether nobody on a network can read what is sent.
@@ -76,13 +74,13 @@ mod tests {
 
     #[test]
     fn urls_are_taken_apart() {
-        for (text, scheme, host, path) in [
-            ("mqtt://broker", "mqtt", "broker", ""),
-            ("mqtts://broker.local:8883/", "mqtts", "broker.local", "/"),
-            ("mqtt://[fe80::1]:1883", "mqtt", "fe80::1", ""),
-            ("mqtt://[::1]", "mqtt", "::1", ""),
+        for (text, scheme, host) in [
+            ("mqtt://broker", "mqtt", "broker"),
+            ("mqtts://broker.local:8883/", "mqtts", "broker.local"),
+            ("mqtt://[fe80::1]:1883", "mqtt", "fe80::1"),
+            ("mqtt://[::1]", "mqtt", "::1"),
         ] {
-            assert_eq!(Url::parse(text, &BOTH), Ok(Url { scheme, host, path }));
+            assert_eq!(Url::parse(text, &BOTH), Ok(Url { scheme, host }));
         }
     }
 
