@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::*;
 use crate::camera::Content;
 use crate::energy::HeadId;
+use crate::event::Cause;
 use crate::event::{EventId, Fault, Unusual};
 use crate::image::Rgb;
 use crate::verdict::HeadVerdict;

@@ -2,6 +2,7 @@
 
 use super::sample::{self, STALE, at, frame, lively, message, unusual, verdict};
 use super::*;
+use crate::event::Cause;
 use crate::event::Fault;
 
 #[test]
