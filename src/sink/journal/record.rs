@@ -6,7 +6,6 @@
 //! segment left in the same blocks of the card.
 
 use std::fmt::Write as _;
-use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -49,7 +48,7 @@ pub struct ScoreLine {
     /// When the frame was taken; `mono_ms` belongs to the boot of the note before.
     #[serde(flatten)]
     pub at: Stamp,
-    pub region: Arc<str>,
+    pub region: String,
     /// Energy as signed Q47.16.
     pub energy_q16: i64,
     pub p_value: f64,
@@ -64,7 +63,7 @@ pub struct Note {
     #[serde(flatten)]
     pub at: Stamp,
     /// The boot that this and the following lines belong to.
-    pub boot_id: Arc<str>,
+    pub boot_id: String,
     /// The segment that the line was written to.
     pub segment: u64,
     /// For people.
