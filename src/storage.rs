@@ -38,9 +38,9 @@ pub(crate) use system::{Identity, Lock};
 ///
 /// # Errors
 ///
-/// The system's. The old file is still there, or (if only the folder could not be flushed) the new one.
-pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    Disk::default().replace(path, bytes)
+/// What the system refused. The old file is still there, or (if only the folder could not be flushed) the new one.
+pub fn replace(path: &Path, bytes: &[u8]) -> Result<(), StorageError> {
+    Disk::default().replace(path, bytes).map_err(|e| StorageError::of(path, &e))
 }
 
 /// Room that a file system has for ordinary users.
@@ -55,9 +55,9 @@ pub struct Free {
 ///
 /// # Errors
 ///
-/// The system's.
-pub fn free(path: &Path) -> io::Result<Free> {
-    Disk::default().free(path)
+/// What the system refused.
+pub fn free(path: &Path) -> Result<Free, StorageError> {
+    Disk::default().free(path).map_err(|e| StorageError::of(path, &e))
 }
 
 /// What a store takes of the disk, for status and metrics; readable from any thread.
@@ -155,7 +155,11 @@ impl StorageError {
             io::ErrorKind::NotFound => (Missing, "make the folder, or mount its disk"),
             _ => (Io, "check the disk"),
         };
-        StorageError::new(kind, path, format_args!("{e}; {remedy}"))
+        match e.get_ref() {
+            // An error of this program's own says what to do.
+            Some(own) => StorageError::new(kind, path, own),
+            None => StorageError::new(kind, path, format_args!("{e}; {remedy}")),
+        }
     }
 
     /// What went wrong, for programs.

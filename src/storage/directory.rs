@@ -12,7 +12,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::{Disk, parent};
+use super::{Disk, StorageError, parent};
 
 /// Puts the folder `new` in the place of `at`; the old folder, if there was one, then lies at `new`. Everything in
 /// `new` is flushed before and the names after, so a power cut leaves one or the other, complete. Both must be on one
@@ -22,18 +22,18 @@ use super::{Disk, parent};
 ///
 /// # Errors
 ///
-/// The system's; `at` is then what it was, or (if only a flush failed at the end) the new folder.
-pub fn replace_dir(new: &Path, at: &Path) -> io::Result<()> {
-    Disk::default().replace_dir(new, at)
+/// What the system refused; `at` is then what it was, or (if only a flush failed at the end) the new folder.
+pub fn replace_dir(new: &Path, at: &Path) -> Result<(), StorageError> {
+    Disk::default().replace_dir(new, at).map_err(|e| StorageError::of(at, &e))
 }
 
 /// Finishes or undoes a [`replace_dir`] of the same folders that was interrupted. Without one it does nothing.
 ///
 /// # Errors
 ///
-/// The system's.
-pub fn recover_dir(new: &Path, at: &Path) -> io::Result<()> {
-    Disk::default().recover_dir(new, at)
+/// What the system refused.
+pub fn recover_dir(new: &Path, at: &Path) -> Result<(), StorageError> {
+    Disk::default().recover_dir(new, at).map_err(|e| StorageError::of(at, &e))
 }
 
 impl Disk {
@@ -41,7 +41,7 @@ impl Disk {
     pub fn replace_dir(&self, new: &Path, at: &Path) -> io::Result<()> {
         self.recover_dir(new, at)?;
         if !fs::symlink_metadata(new)?.is_dir() {
-            let why = "only a folder can take a folder's place";
+            let why = format!("{} is no folder, so it cannot take one's place", new.display());
             return Err(io::Error::new(io::ErrorKind::NotADirectory, why));
         }
         self.sync_tree(new)?;

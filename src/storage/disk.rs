@@ -160,7 +160,8 @@ impl Disk {
         match fs::metadata(path) {
             Ok(found) if found.is_dir() => return Ok(()),
             Ok(_) => {
-                let why = "there is a file in the folder's place";
+                let why =
+                    "there is a file in the folder's place; move it, or choose another folder";
                 return Err(io::Error::new(io::ErrorKind::NotADirectory, why));
             }
             Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),

@@ -157,8 +157,7 @@ impl Store {
         Ok(None)
     }
 
-    /// Whether a temporary file is a whole `event.json` that lacks no more than its name: vfat can lose the old one in
-    /// the middle of a rename.
+    /// Whether a temporary file is a whole `event.json` that lacks no more than its name.
     fn is_unnamed_event_file(&self, folder: &Path, name: &str) -> bool {
         name == temporary_name(EVENT_FILE)
             && !folder.join(EVENT_FILE).exists()

@@ -323,7 +323,7 @@ fn a_start_clears_away_what_a_crash_left() {
     drop(store);
     let [first, second] = [1, 2].map(|n| dir.path().join(folder_of(n, n)));
     fs::write(first.join(".0002-7.jpg.tmp"), "half").unwrap();
-    // vfat lost the name in the middle of the rename.
+    // Flushed, and not yet renamed.
     fs::rename(first.join(EVENT_FILE), first.join(".event.json.tmp")).unwrap();
     fs::write(second.join(".event.json.tmp"), "{ half").unwrap();
     fs::create_dir(dir.path().join("00000003-empty")).unwrap();

@@ -451,7 +451,7 @@ fn a_message_that_is_too_long_is_refused_and_a_score_dropped() {
     let dir = scratch();
     let mut journal = Journal::new(dir.path(), &settings());
     let mut long = message(1, Phase::Start, 0);
-    long.device = "d".repeat(MAX_LINE).into();
+    long.device = "d".repeat(MAX_LINE);
     let refused = journal.deliver(&Item::Message(Arc::new(long))).unwrap_err();
     assert!(!refused.is_passing(), "{refused}");
     journal.score(ScoreLine { name: "n".repeat(MAX_LINE), ..score(1) });
