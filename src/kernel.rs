@@ -34,6 +34,7 @@ mod quantise;
 mod reference;
 #[cfg(test)]
 mod tests;
+mod wide;
 mod window;
 mod winograd;
 
@@ -56,4 +57,5 @@ pub(crate) use pack::check_sums;
 pub use planes::{Leaky, Planes};
 pub use pool::{MaxPool, Moments};
 pub use quantise::{Grid, Multiplier, Residual};
+pub use wide::{squared_distances, triangle};
 pub use window::{Map, Window};

@@ -5,12 +5,12 @@
 //! product over the weights multiplies both planes; a sum of products, joined in 64 bits, is exact. It is
 //! rounded once: after scale, bias and leaky ReLU, to the step of the next application.
 
-use std::fmt;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use super::fixed::{HEAD_BITS, power_of_two, round_shift, saturate};
+use super::ready::Ready;
 use super::{EnergyError, EnergyErrorKind, HeadId, float};
 use crate::kernel::{self, Gemm, Kernel, Leaky, Planes};
 
@@ -50,8 +50,9 @@ pub struct Residual {
     pub(super) order: Vec<u32>,
     /// Fractional bits of the input of each application.
     pub(super) bits: Vec<i8>,
+    /// The kernel, and the layers as it reads them; shared by clones.
     #[serde(skip)]
-    packed: Packed,
+    packed: Ready<(Kernel, Arc<[Gemm]>)>,
 }
 
 /// What applying layers needs.
@@ -61,23 +62,6 @@ pub(super) struct Buffers {
     /// Sums of products of the high and of the low bytes.
     sums: [Vec<i32>; 2],
     scratch: kernel::Scratch,
-}
-
-/// The layers as a kernel reads them: made from the weights when first needed, shared by clones, and
-/// no part of the value.
-#[derive(Clone, Default)]
-struct Packed(OnceLock<(Kernel, Arc<[Gemm]>)>);
-
-impl PartialEq for Packed {
-    fn eq(&self, _: &Packed) -> bool {
-        true
-    }
-}
-
-impl fmt::Debug for Packed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Packed")
-    }
 }
 
 impl Residual {
@@ -100,7 +84,7 @@ impl Residual {
 
     /// Packs the weights for a kernel.
     pub(super) fn pack(&mut self, kernel: Kernel) {
-        self.packed = Packed(OnceLock::from(self.packed_for(kernel)));
+        self.packed = Ready::of(self.packed_for(kernel));
     }
 
     fn packed_for(&self, kernel: Kernel) -> (Kernel, Arc<[Gemm]>) {
@@ -114,7 +98,7 @@ impl Residual {
 
     /// `f(row)` as Q31.32, saturated, of a row of D entries with `entry_bits` fractional bits.
     pub(super) fn evaluate_q32(&self, row: &[i32], entry_bits: u32, buffers: &mut Buffers) -> i64 {
-        let (kernel, packed) = self.packed.0.get_or_init(|| self.packed_for(Kernel::detect()));
+        let (kernel, packed) = self.packed.get_or_init(|| self.packed_for(Kernel::detect()));
         let Buffers { input, sums, scratch } = buffers;
         let shift = (entry_bits as i32 - i32::from(self.bits[0])) as u32;
         input.fill(row.iter().map(|&x| round_shift(x.into(), shift) as i64));
@@ -189,7 +173,7 @@ impl Residual {
                 .ok_or_else(|| out_of_range(format!("layer {index}")))
         };
         let layers = residual.layers.iter().enumerate().map(fix).collect::<Result<_, _>>()?;
-        Ok(Residual { layers, order: residual.order.clone(), bits, packed: Packed::default() })
+        Ok(Residual { layers, order: residual.order.clone(), bits, packed: Ready::default() })
     }
 
     /// Refuses contents that do not belong together; what passes is evaluated without overflow.
