@@ -31,6 +31,7 @@ mod gmm;
 mod heat;
 mod knn;
 mod logit;
+mod ready;
 mod residual;
 mod rule;
 mod unit;
@@ -157,7 +158,9 @@ pub struct Scratch {
     row: Vec<i32>,
     /// The same, made unsigned.
     offset: Vec<u32>,
-    /// The same, multiplied by a whitener.
+    /// The same, multiplied by the weights of a mixture.
+    products: Vec<u64>,
+    /// The same, rounded.
     whitened: Vec<i64>,
     /// Squared distances to components.
     distances: Vec<u128>,
@@ -298,7 +301,11 @@ impl Heads {
     pub fn pack(&mut self, kernel: Kernel) {
         for head in &mut self.heads {
             match head {
-                Head::HeatGmm(heat) | Head::HeatGmmStd(heat) => heat.pack(kernel),
+                Head::Gmm(gmm) | Head::GmmStd(gmm) => gmm.pack(kernel),
+                Head::HeatGmm(heat) | Head::HeatGmmStd(heat) => {
+                    heat.prior.pack(kernel);
+                    heat.pack(kernel);
+                }
                 Head::HeatEl(heat) => heat.pack(kernel),
                 _ => {}
             }

@@ -27,12 +27,14 @@ mod error;
 mod gemm;
 mod isa;
 mod pack;
+mod planes;
 mod pool;
 mod portable;
 mod quantise;
 mod reference;
 #[cfg(test)]
 mod tests;
+mod wide;
 mod window;
 mod winograd;
 
@@ -52,6 +54,8 @@ pub use elementwise::{Add, requantise_table};
 pub use error::{KernelError, KernelErrorKind};
 pub use gemm::Gemm;
 pub(crate) use pack::check_sums;
+pub use planes::{Leaky, Planes};
 pub use pool::{MaxPool, Moments};
 pub use quantise::{Grid, Multiplier, Residual};
+pub use wide::{squared_distances, triangle};
 pub use window::{Map, Window};

@@ -26,6 +26,14 @@ pub(super) fn round_shift(value: i128, shift: u32) -> i128 {
     }
 }
 
+/// The same in 64 bits; for a shift of 0 to 63.
+pub(super) fn round_shift_narrow(value: i64, shift: u32) -> i64 {
+    match shift {
+        0 => value,
+        _ => (value >> shift) + (value >> (shift - 1) & 1),
+    }
+}
+
 /// A Q31.32 number as Q47.16, rounded half to even; [`BROKEN`] stays what it is.
 pub(super) fn q16_of_q32(value: i64) -> i64 {
     const DROPPED: u32 = HEAD_BITS - COMPOSED_BITS;

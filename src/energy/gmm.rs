@@ -8,10 +8,12 @@
 use serde::{Deserialize, Serialize};
 
 use super::exp_log::log_sum_exp;
-use super::fixed::{HEAD_BITS, power_of_two, round_shift, saturate, to_fixed};
+use super::fixed::{HEAD_BITS, power_of_two, round_shift_narrow, saturate, to_fixed};
+use super::ready::Ready;
 use super::unit::{self, UNIT_BITS};
 use super::{EnergyError, EnergyErrorKind, GmmScore, HeadId, Scratch, float};
 use crate::backbone::FEATURE_BITS;
+use crate::kernel::{self, Kernel};
 
 /// Fractional bits of a whitened row.
 pub(super) const WHITENED_BITS: u32 = 24;
@@ -27,7 +29,7 @@ const MOST_SHIFT: u8 = 62;
 const MOST_FEATURES: usize = 1 << 15;
 /// Bits of the constants that an energy is made of.
 const CONSTANT_LIMIT: u32 = 62;
-/// Added to a signed entry to make it an unsigned one; see [`dot`].
+/// Added to a signed entry to make it an unsigned one; see [`kernel::triangle`].
 const OFFSET: u32 = 1 << 31;
 
 /// A Gaussian mixture over feature rows; see [`float::Gmm`] for its meaning.
@@ -41,7 +43,7 @@ pub struct Gmm {
     /// Lower triangle of `L⁻¹`, row by row, offset by 2³¹; `Σ_j |weight_ij| < 2³¹` without it.
     pub(super) weights: Vec<u32>,
     /// `Σ_j weight_ij (centre_j + 2³¹)`, modulo 2⁶⁴, D numbers: `centre` is the mean of the mixture,
-    /// so that the rounding of a weight acts on a difference; 2³¹ undoes the offset of [`dot`].
+    /// so that the rounding of a weight acts on a difference; 2³¹ undoes that of [`OFFSET`].
     pub(super) biases: Vec<i64>,
     /// How far a row's products are shifted to have 24 fractional bits, D numbers.
     pub(super) shifts: Vec<u8>,
@@ -53,6 +55,9 @@ pub struct Gmm {
     pub(super) log_volume_q32: i64,
     /// What was added to the diagonal of the covariance; for information only.
     pub(super) ridge: f64,
+    /// What multiplies.
+    #[serde(skip)]
+    kernel: Ready<Kernel>,
 }
 
 impl Gmm {
@@ -116,73 +121,36 @@ impl Gmm {
         };
         scratch.offset.clear();
         scratch.offset.extend(entries.iter().map(|&x| (x as u32) ^ OFFSET));
-        self.whiten(&scratch.offset, &mut scratch.whitened);
-        scratch.distances.clear();
-        scratch.distances.extend(self.means.chunks_exact(self.width().max(1)).map(|mean| {
-            // Both are below 2⁵² in size; their difference below 2⁵³, its square below 2¹⁰⁶.
-            let square = |(w, m): (&i64, &i64)| i128::from(w - m).pow(2) as u128;
-            scratch.whitened.iter().zip(mean).map(square).sum::<u128>()
-        }));
+        let kernel = *self.kernel.get_or_init(Kernel::detect);
+        scratch.products.resize(row.len(), 0);
+        kernel::triangle(kernel, &self.weights, &scratch.offset, &mut scratch.products);
+        self.round(&scratch.offset, &scratch.products, &mut scratch.whitened);
+        scratch.distances.resize(self.components(), 0);
+        // Both are below 2⁵² in size.
+        let (whitened, distances) = (&scratch.whitened, &mut scratch.distances);
+        kernel::squared_distances(kernel, whitened, &self.means, distances);
     }
 
-    /// `out = L⁻¹ (row − centre)` with 24 fractional bits, for a row of offset entries.
-    fn whiten(&self, row: &[u32], out: &mut Vec<i64>) {
+    /// `out = L⁻¹ (row − centre)` with 24 fractional bits, from the products of a row of offset entries.
+    fn round(&self, row: &[u32], products: &[u64], out: &mut Vec<i64>) {
+        const LIMIT: i64 = (1 << WHITENED_LIMIT) - 1;
+        let mut sum = 0u64;
+        let rounded = row.iter().zip(products).zip(self.biases.iter().zip(&self.shifts)).map(
+            |((&entry, &products), (&bias, &shift))| {
+                // That of the entries which the number is made of.
+                sum += u64::from(entry);
+                // Everything wraps; the result is below 2⁶³ in size, and so is right.
+                let exact = (products.wrapping_sub(sum << 31) as i64).wrapping_sub(bias);
+                round_shift_narrow(exact, shift.into()).clamp(-LIMIT, LIMIT)
+            },
+        );
         out.clear();
-        let (mut rest, mut sum) = (&self.weights[..], 0u64);
-        let mut next = |length: usize| {
-            let (weights, others) = rest.split_at(length);
-            rest = others;
-            weights
-        };
-        let mut push = |products: u64| {
-            let i = out.len();
-            sum += u64::from(row[i]);
-            out.push(self.rounded(i, products, sum));
-        };
-        let blocks = row.len() / ROWS;
-        for start in (0..blocks).map(|block| block * ROWS) {
-            // The rows of a triangle have `start` columns in common, and up to ROWS more.
-            let rows: [&[u32]; ROWS] = std::array::from_fn(|r| next(start + r + 1));
-            let common = dot(rows.map(|weights| &weights[..start]), &row[..start]);
-            for (common, weights) in common.into_iter().zip(rows) {
-                let [own] = dot([&weights[start..]], &row[start..weights.len()]);
-                push(common.wrapping_add(own));
-            }
-        }
-        for i in blocks * ROWS..row.len() {
-            let [products] = dot([next(i + 1)], &row[..=i]);
-            push(products);
-        }
+        out.extend(rounded);
     }
 
-    /// Whitened number `i` from its sum of products; `sum` is that of the entries that it is made of.
-    fn rounded(&self, i: usize, products: u64, sum: u64) -> i64 {
-        const LIMIT: i128 = (1 << WHITENED_LIMIT) - 1;
-        // Everything wraps; the result is below 2⁶³ in size, and so is right.
-        let exact = products.wrapping_sub(sum << 31) as i64;
-        let exact = i128::from(exact.wrapping_sub(self.biases[i]));
-        round_shift(exact, self.shifts[i].into()).clamp(-LIMIT, LIMIT) as i64
+    pub(super) fn pack(&mut self, kernel: Kernel) {
+        self.kernel = Ready::of(kernel);
     }
-}
-
-/// Rows of weights that are multiplied at once: what they share is loaded once.
-const ROWS: usize = 4;
-
-/// `Σ weight · entry`, modulo 2⁶⁴, of each row of weights.
-///
-/// Both are unsigned, by an offset of 2³¹ that is taken off the sums: baseline x86-64 multiplies
-/// unsigned 32-bit numbers to 64-bit ones two at a time, and signed ones one by one.
-fn dot<const R: usize>(rows: [&[u32]; R], entries: &[u32]) -> [u64; R] {
-    // Of one length, so that the loop needs no check.
-    let rows = rows.map(|weights| &weights[..entries.len()]);
-    let mut sums = [0u64; R];
-    for (j, &entry) in entries.iter().enumerate() {
-        for r in 0..R {
-            let product = u64::from(rows[r][j]) * u64::from(entry);
-            sums[r] = sums[r].wrapping_add(product);
-        }
-    }
-    sums
 }
 
 impl Gmm {
@@ -228,6 +196,7 @@ impl Gmm {
             log_weights_q32: log_weights.ok_or_else(|| out_of_range("a weight"))?,
             log_volume_q32: constant(log_volume).ok_or_else(|| out_of_range("the determinant"))?,
             ridge: gmm.ridge,
+            kernel: Ready::default(),
         })
     }
 

@@ -5,17 +5,15 @@
 //! product over the weights multiplies both planes; a sum of products, joined in 64 bits, is exact. It is
 //! rounded once: after scale, bias and leaky ReLU, to the step of the next application.
 
-use std::fmt;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use super::fixed::{HEAD_BITS, power_of_two, round_shift, saturate};
+use super::ready::Ready;
 use super::{EnergyError, EnergyErrorKind, HeadId, float};
-use crate::kernel::{self, Gemm, Kernel};
+use crate::kernel::{self, Gemm, Kernel, Leaky, Planes};
 
-/// Largest activation: what is larger saturates here. Its two bytes are both 127.
-const ACTIVATION_LIMIT: i64 = 127 * 256 + 127;
 /// How many times as large as in training an activation may be before it saturates.
 const HEADROOM: f64 = 4.0;
 /// Range of the fractional bits of an activation.
@@ -52,8 +50,9 @@ pub struct Residual {
     pub(super) order: Vec<u32>,
     /// Fractional bits of the input of each application.
     pub(super) bits: Vec<i8>,
+    /// The kernel, and the layers as it reads them; shared by clones.
     #[serde(skip)]
-    packed: Packed,
+    packed: Ready<(Kernel, Arc<[Gemm]>)>,
 }
 
 /// What applying layers needs.
@@ -62,45 +61,7 @@ pub(super) struct Buffers {
     input: Planes,
     /// Sums of products of the high and of the low bytes.
     sums: [Vec<i32>; 2],
-    kernel: kernel::Scratch,
-}
-
-/// A vector of activations, `256 · high + low`.
-#[derive(Clone, Debug, Default)]
-struct Planes {
-    high: Vec<i8>,
-    low: Vec<i8>,
-}
-
-impl Planes {
-    /// Takes a vector, saturating.
-    fn fill(&mut self, entries: impl ExactSizeIterator<Item = i64>) {
-        self.high.resize(entries.len(), 0);
-        self.low.resize(entries.len(), 0);
-        for ((high, low), entry) in self.high.iter_mut().zip(&mut self.low).zip(entries) {
-            let entry = entry.clamp(-ACTIVATION_LIMIT, ACTIVATION_LIMIT) as i32;
-            // The low byte is the balanced remainder, −128 … 127.
-            *high = ((entry + 128) >> 8) as i8;
-            *low = entry as i8;
-        }
-    }
-}
-
-/// The layers as a kernel reads them: made from the weights when first needed, shared by clones, and
-/// no part of the value.
-#[derive(Clone, Default)]
-struct Packed(OnceLock<Arc<[Gemm]>>);
-
-impl PartialEq for Packed {
-    fn eq(&self, _: &Packed) -> bool {
-        true
-    }
-}
-
-impl fmt::Debug for Packed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Packed")
-    }
+    scratch: kernel::Scratch,
 }
 
 impl Residual {
@@ -123,22 +84,22 @@ impl Residual {
 
     /// Packs the weights for a kernel.
     pub(super) fn pack(&mut self, kernel: Kernel) {
-        self.packed = Packed(OnceLock::from(self.packed_for(kernel)));
+        self.packed = Ready::of(self.packed_for(kernel));
     }
 
-    fn packed_for(&self, kernel: Kernel) -> Arc<[Gemm]> {
+    fn packed_for(&self, kernel: Kernel) -> (Kernel, Arc<[Gemm]>) {
         let pack = |layer: &Dense| {
             let no_bias = vec![0; layer.outputs as usize];
             Gemm::new(kernel, &layer.weights, &no_bias, 0)
                 .expect("2¹³ checked products of bytes fit 32 bits")
         };
-        self.layers.iter().map(pack).collect()
+        (kernel, self.layers.iter().map(pack).collect())
     }
 
     /// `f(row)` as Q31.32, saturated, of a row of D entries with `entry_bits` fractional bits.
     pub(super) fn evaluate_q32(&self, row: &[i32], entry_bits: u32, buffers: &mut Buffers) -> i64 {
-        let packed = self.packed.0.get_or_init(|| self.packed_for(Kernel::detect()));
-        let Buffers { input, sums, kernel } = buffers;
+        let (kernel, packed) = self.packed.get_or_init(|| self.packed_for(Kernel::detect()));
+        let Buffers { input, sums, scratch } = buffers;
         let shift = (entry_bits as i32 - i32::from(self.bits[0])) as u32;
         input.fill(row.iter().map(|&x| round_shift(x.into(), shift) as i64));
         for (application, &layer) in self.order.iter().enumerate() {
@@ -146,41 +107,34 @@ impl Residual {
             let layer = &self.layers[layer as usize];
             let bits = i32::from(self.bits[application]);
             sums.iter_mut().for_each(|sums| sums.resize(gemm.rows(), 0));
-            gemm.reserve(kernel);
+            gemm.reserve(scratch);
             let [high, low] = &mut *sums;
-            gemm.run_two([&input.high, &input.low], [high, low], kernel);
-            let mut rows = layer.rows(sums, bits - i32::from(layer.bits));
-            match self.bits.get(application + 1) {
-                Some(&next) => {
-                    let coarser = bits - i32::from(next);
-                    input.fill(rows.map(|(y, shift)| leaky(y, shift + coarser)));
-                }
-                None => return rows.next().map_or(0, |(y, shift)| to_q32(y, shift + bits)),
-            }
+            gemm.run_two([&input.high, &input.low], [high, low], scratch);
+            // An input has so many more fractional bits than the biases were made for.
+            let finer = (bits - i32::from(layer.bits)) as u32;
+            let Some(&next) = self.bits.get(application + 1) else {
+                return layer.last_q32([high[0], low[0]], finer, bits);
+            };
+            let leaky = Leaky {
+                multipliers: &layer.multipliers,
+                shifts: &layer.shifts,
+                biases: &layer.biases,
+                finer,
+                coarser: bits - i32::from(next),
+            };
+            leaky.run(*kernel, [high, low], input);
         }
         0
     }
 }
 
 impl Dense {
-    /// Multiplied sums with their biases, and the shifts of the rows. An input has `finer` more
-    /// fractional bits than the biases were made for.
-    fn rows(&self, sums: &[Vec<i32>; 2], finer: i32) -> impl ExactSizeIterator<Item = (i64, i32)> {
-        let planes = sums[0].iter().zip(&sums[1]);
-        let scales = self.multipliers.iter().zip(&self.shifts).zip(&self.biases);
-        planes.zip(scales).map(move |((&high, &low), ((&multiplier, &shift), &bias))| {
-            let products = 256 * i64::from(high) + i64::from(low);
-            (products * i64::from(multiplier) + (bias << finer), i32::from(shift))
-        })
+    /// The first row of the last layer, whose inputs have `bits` fractional bits, as Q31.32.
+    fn last_q32(&self, [high, low]: [i32; 2], finer: u32, bits: i32) -> i64 {
+        let products = 256 * i64::from(high) + i64::from(low);
+        let y = products * i64::from(self.multipliers[0]) + (self.biases[0] << finer);
+        to_q32(y, i32::from(self.shifts[0]) + bits)
     }
-}
-
-/// Leaky ReLU of slope 0.2, then a step that is `2^shift` times as large: rounded half up.
-fn leaky(y: i64, shift: i32) -> i64 {
-    // Signs are random: the quotient costs less than a branch that is predicted wrong.
-    let fifth = y / 5;
-    let y = if y < 0 { fifth } else { y };
-    (y + (1 << (shift - 1))) >> shift
 }
 
 /// A number with `bits` fractional bits as Q31.32.
@@ -209,7 +163,7 @@ impl Residual {
             let first = application == 0;
             let range = f64::from(range) * HEADROOM;
             let range = if first { range.min(most) } else { range };
-            let fits = |bits: &i8| range * power_of_two((*bits).into()) <= ACTIVATION_LIMIT as f64;
+            let fits = |bits: &i8| range * power_of_two((*bits).into()) <= Planes::LIMIT as f64;
             let found = BITS.rev().filter(|&b| !first || i64::from(b) <= entry_bits.into());
             let found = found.into_iter().find(fits);
             bits.push(found.ok_or_else(|| out_of_range(format!("input {application}")))?);
@@ -219,7 +173,7 @@ impl Residual {
                 .ok_or_else(|| out_of_range(format!("layer {index}")))
         };
         let layers = residual.layers.iter().enumerate().map(fix).collect::<Result<_, _>>()?;
-        Ok(Residual { layers, order: residual.order.clone(), bits, packed: Packed::default() })
+        Ok(Residual { layers, order: residual.order.clone(), bits, packed: Ready::default() })
     }
 
     /// Refuses contents that do not belong together; what passes is evaluated without overflow.

@@ -186,10 +186,20 @@ fn buffers_do_not_grow_after_the_first_frame() {
     let (mut scratch, mut scores) = (Scratch::default(), Scores::default());
     let sizes = |scratch: &Scratch, scores: &Scores| {
         // tests/allocation.rs has the layers of a residual.
-        let Scratch { row, offset, whitened, distances, coarse, nearest, weights, layers: _ } =
-            scratch;
+        let Scratch {
+            row,
+            offset,
+            products,
+            whitened,
+            distances,
+            coarse,
+            nearest,
+            weights,
+            layers: _,
+        } = scratch;
         let rows = [row.capacity(), offset.capacity(), whitened.capacity(), distances.capacity()];
-        let others = [coarse.capacity(), nearest.capacity(), weights.capacity()];
+        let others =
+            [products.capacity(), coarse.capacity(), nearest.capacity(), weights.capacity()];
         (rows, others, scores.heads_q32.capacity(), scores.shares_q16.capacity())
     };
     heads.score(&frame(), &mut scratch, &mut scores);

@@ -1,6 +1,6 @@
 //! Rows of unit length.
 
-use super::fixed::round_shift;
+use super::fixed::round_shift_narrow;
 
 /// Fractional bits of an entry of a unit row: signed Q0.31, in which 1 is `i32::MAX`.
 pub(super) const UNIT_BITS: u32 = 31;
@@ -25,7 +25,7 @@ pub(super) fn normalise(row: &[i32], out: &mut Vec<i32>) {
     // x / ‖row‖ · 2³¹ = x · reciprocal · 2^(half + 31 − 95); half is 25 to 63.
     let shift = 95 - UNIT_BITS - half;
     out.extend(row.iter().map(|&x| {
-        let entry = round_shift(i128::from(i64::from(x) * reciprocal), shift) as i64;
+        let entry = round_shift_narrow(i64::from(x) * reciprocal, shift);
         entry.clamp(-i64::from(i32::MAX), i64::from(i32::MAX)) as i32
     }));
 }

@@ -54,8 +54,11 @@ impl Kernel {
         {
             if is_x86_feature_detected!("avx2") {
                 all.push(Choice::Avx2);
+                // All processors with VNNI have the others.
                 if is_x86_feature_detected!("avx512f")
                     && is_x86_feature_detected!("avx512bw")
+                    && is_x86_feature_detected!("avx512dq")
+                    && is_x86_feature_detected!("avx512vl")
                     && is_x86_feature_detected!("avx512vnni")
                 {
                     all.push(Choice::Avx512Vnni);
@@ -157,12 +160,27 @@ impl Kernel {
     pub(super) fn has_avx2(self) -> bool {
         matches!(self.0, Choice::Avx2 | Choice::Avx512Vnni)
     }
+
+    /// Whether AVX-512 may be used.
+    #[cfg(target_arch = "x86_64")]
+    pub(super) fn has_avx512(self) -> bool {
+        self.0 == Choice::Avx512Vnni
+    }
 }
 
 /// Calls `body(arguments)`, plain loops marked `inline(always)`, compiled for what `kernel` may use beyond
 /// the target's own instruction set.
 macro_rules! compiled_for {
     ($kernel:expr, $body:path, $($argument:ident: $type:ty),*) => {{
+        #[cfg(target_arch = "x86_64")]
+        if $kernel.has_avx512() {
+            #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+            fn avx512($($argument: $type),*) {
+                $body($($argument),*)
+            }
+            // SAFETY: the kernel proves that the machine has these.
+            return unsafe { avx512($($argument),*) };
+        }
         #[cfg(target_arch = "x86_64")]
         if $kernel.has_avx2() {
             #[target_feature(enable = "avx2")]

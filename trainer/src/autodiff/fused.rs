@@ -1,8 +1,8 @@
 //! The gradient of a stack with respect to its rows, for the sampler: in `f32`, with weights that stay the
 //! same over many calls.
 //!
-//! Weights are packed once, in tiles of [`TILE`] outputs. Numbers of examples lie in panels: a panel has two
-//! SIMD vectors of examples, one example per lane, and all features of these, feature by feature. A tile
+//! Weights are packed once, in tiles of outputs ([`Shape`]). Numbers of examples lie in panels: a panel has
+//! two SIMD vectors of examples, one example per lane, and all features of these, feature by feature. A tile
 //! of a product stays in registers from the first input to the last, and is written, after biases and
 //! activation, exactly where and how the next product reads it.
 
@@ -10,14 +10,8 @@ use pulp::{Arch, Simd, WithSimd};
 
 use super::{Layout, SLOPE, Stack};
 
-/// Outputs of a tile: with two vectors of examples, 12 sums, which 16 registers hold and which cover the
-/// latency of a multiply-add.
-const TILE: usize = 6;
 /// Vectors of examples of a panel.
 const VECTORS: usize = 2;
-/// Inputs that a product sums up before it goes on to the next tile: the weights of a tile (6 KB) and a
-/// panel's numbers (16 KB) fit in the first cache together.
-const SLAB: usize = 256;
 /// Floats of a cache line.
 const LINE: usize = 16;
 
@@ -25,8 +19,7 @@ const LINE: usize = 16;
 #[derive(Debug)]
 pub struct Fused {
     arch: Arch,
-    /// Examples of a panel.
-    examples: usize,
+    shape: Shape,
     /// Of all layers but the last.
     layers: Vec<PackedLayer>,
     /// Which layer is applied when, without the last.
@@ -34,6 +27,38 @@ pub struct Fused {
     /// Weights of the last layer times the factor, tile by tile.
     last: Vec<f32>,
 }
+
+/// What suits a processor.
+#[derive(Clone, Copy, Debug)]
+struct Shape {
+    /// Examples of a panel.
+    examples: usize,
+    /// Outputs of a tile: with two vectors of examples, 12 sums where there are 16 registers, 16 where
+    /// there are 32. Either covers the latency of a multiply-add, and 16 needs fewer loads for each.
+    tile: usize,
+    /// Inputs that a product sums up before it goes on to the next tile.
+    ///
+    /// With AVX2, the weights of a tile (6 KB) and a panel's numbers (16 KB) fit in the first cache together.
+    /// With AVX-512 they would not, and a second cache feeds these tiles faster than sums can be put aside.
+    slab: usize,
+}
+
+/// Whether sums take 32 registers.
+const fn is_wide<S: Simd>() -> bool {
+    S::REGISTER_COUNT >= 32
+}
+
+impl WithSimd for GetShape {
+    type Output = Shape;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) -> Shape {
+        let (tile, slab) = if is_wide::<S>() { (8, usize::MAX) } else { (6, 256) };
+        Shape { examples: VECTORS * S::F32_LANES, tile, slab }
+    }
+}
+
+struct GetShape;
 
 #[derive(Debug)]
 struct PackedLayer {
@@ -47,7 +72,8 @@ struct PackedLayer {
 #[derive(Debug)]
 struct Factor {
     inputs: usize,
-    outputs: usize,
+    /// In whole tiles.
+    padded: usize,
     weights: Lines,
 }
 
@@ -64,35 +90,39 @@ pub struct Panels {
 impl Fused {
     /// Whether this processor has vectors that the products are made for (AVX2 with FMA, NEON).
     pub fn is_vectorised() -> bool {
-        Arch::new().dispatch(Lanes) > 1
+        Arch::new().dispatch(GetShape).examples > VECTORS
     }
 
     /// Packs a stack; gradients are `scale` times those of its numbers.
     ///
     /// Panics when the stack applies fewer than two layers.
     pub fn new(stack: &Stack<f32>, scale: f32) -> Fused {
+        Fused::packed(Arch::new(), stack, scale)
+    }
+
+    fn packed(arch: Arch, stack: &Stack<f32>, scale: f32) -> Fused {
         let layout: &Layout = stack.layout();
         let parameters = stack.parameters();
         let order = layout.order();
         assert!(order.len() > 1, "a stack of two or more layers");
+        let shape = arch.dispatch(GetShape);
         let all: Vec<_> = layout.layers().collect();
         let (last, inner) = all.split_last().expect("a stack has layers");
         let layers = inner.iter().map(|(inputs, outputs, weights, biases)| {
             let (inputs, outputs, w) = (*inputs, *outputs, &parameters[weights.clone()]);
             let mut padded = parameters[biases.clone()].to_vec();
-            padded.resize(outputs.next_multiple_of(TILE), 0.0);
+            padded.resize(outputs.next_multiple_of(shape.tile), 0.0);
             PackedLayer {
-                forward: Factor::new(inputs, outputs, |i, o| w[o * inputs + i]),
-                backward: Factor::new(outputs, inputs, |i, o| w[i * inputs + o]),
+                forward: Factor::new(inputs, outputs, shape.tile, |i, o| w[o * inputs + i]),
+                backward: Factor::new(outputs, inputs, shape.tile, |i, o| w[i * inputs + o]),
                 biases: padded,
             }
         });
         let mut scaled: Vec<f32> = parameters[last.2.clone()].iter().map(|w| scale * w).collect();
-        scaled.resize(last.0.next_multiple_of(TILE), 0.0);
-        let arch = Arch::new();
+        scaled.resize(last.0.next_multiple_of(shape.tile), 0.0);
         Fused {
             arch,
-            examples: VECTORS * arch.dispatch(Lanes),
+            shape,
             layers: layers.collect(),
             order: order[..order.len() - 1].to_vec(),
             last: scaled,
@@ -104,7 +134,7 @@ impl Fused {
     pub fn gradient(&self, rows: &[f32], panels: &mut Panels, out: &mut [f32]) {
         let width = self.layers[self.order[0]].forward.inputs;
         assert_eq!(rows.len(), out.len(), "as many gradients as rows");
-        let examples = self.examples;
+        let examples = self.shape.examples;
         let count = (rows.len() / width).div_ceil(examples);
         let Panels { rows: input, activations, gradients: [after, before] } = panels;
         self.pack(rows, width, input.resized(count * examples * width));
@@ -141,16 +171,17 @@ impl Fused {
         out: &mut Lines,
         epilogue: Epilogue,
     ) {
-        let out = out.resized(panels * self.examples * factor.padded());
-        self.arch.dispatch(Product { factor, panels, input, out, epilogue });
+        let out = out.resized(panels * self.shape.examples * factor.padded);
+        let slab = self.shape.slab;
+        self.arch.dispatch(Product { factor, panels, slab, input, out, epilogue });
     }
 
     /// Rows to panels; examples that fill up the last panel keep what was there, which goes nowhere.
     fn pack(&self, rows: &[f32], width: usize, panels: &mut [f32]) {
-        let size = self.examples * width;
+        let size = self.shape.examples * width;
         for (rows, panel) in rows.chunks(size).zip(panels.chunks_exact_mut(size)) {
             for (example, row) in rows.chunks_exact(width).enumerate() {
-                let lane = panel[example..].iter_mut().step_by(self.examples);
+                let lane = panel[example..].iter_mut().step_by(self.shape.examples);
                 lane.zip(row).for_each(|(to, &x)| *to = x);
             }
         }
@@ -158,11 +189,11 @@ impl Fused {
 
     /// Panels of padded rows to rows.
     fn unpack(&self, panels: &[f32], width: usize, rows: &mut [f32]) {
-        let padded = self.examples * width.next_multiple_of(TILE);
-        for (rows, panel) in rows.chunks_mut(self.examples * width).zip(panels.chunks_exact(padded))
-        {
+        let Shape { examples, tile, .. } = self.shape;
+        let padded = examples * width.next_multiple_of(tile);
+        for (rows, panel) in rows.chunks_mut(examples * width).zip(panels.chunks_exact(padded)) {
             for (example, row) in rows.chunks_exact_mut(width).enumerate() {
-                let lane = panel[example..].iter().step_by(self.examples);
+                let lane = panel[example..].iter().step_by(self.shape.examples);
                 row.iter_mut().zip(lane).for_each(|(to, &x)| *to = x);
             }
         }
@@ -170,22 +201,23 @@ impl Fused {
 }
 
 impl Factor {
-    fn new(inputs: usize, outputs: usize, weight: impl Fn(usize, usize) -> f32) -> Factor {
+    fn new(
+        inputs: usize,
+        outputs: usize,
+        tile: usize,
+        weight: impl Fn(usize, usize) -> f32,
+    ) -> Factor {
+        let padded = outputs.next_multiple_of(tile);
         let mut weights = Lines::default();
-        let packed = weights.resized(inputs * outputs.next_multiple_of(TILE));
-        for (tile, weights) in packed.chunks_exact_mut(inputs * TILE).enumerate() {
-            for (input, weights) in weights.chunks_exact_mut(TILE).enumerate() {
-                for (output, to) in (tile * TILE..outputs).zip(weights) {
+        let packed = weights.resized(inputs * padded);
+        for (first, weights) in (0..).step_by(tile).zip(packed.chunks_exact_mut(inputs * tile)) {
+            for (input, weights) in weights.chunks_exact_mut(tile).enumerate() {
+                for (output, to) in (first..outputs).zip(weights) {
                     *to = weight(input, output);
                 }
             }
         }
-        Factor { inputs, outputs, weights }
-    }
-
-    /// Outputs in whole tiles.
-    fn padded(&self) -> usize {
-        self.outputs.next_multiple_of(TILE)
+        Factor { inputs, padded, weights }
     }
 }
 
@@ -229,22 +261,11 @@ enum Epilogue<'a> {
     },
 }
 
-/// Numbers per vector.
-struct Lanes;
-
-impl WithSimd for Lanes {
-    type Output = usize;
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) -> usize {
-        S::F32_LANES
-    }
-}
-
 /// One layer on some panels, in one direction.
 struct Product<'a> {
     factor: &'a Factor,
     panels: usize,
+    slab: usize,
     input: &'a [f32],
     out: &'a mut [f32],
     epilogue: Epilogue<'a>,
@@ -256,47 +277,62 @@ impl WithSimd for Product<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Product { factor, panels, input, out, epilogue } = self;
-        let (inputs, padded) = (factor.inputs, factor.padded());
-        let weights = factor.weights.floats().as_chunks::<TILE>().0;
+        match is_wide::<S>() {
+            true => self.run::<S, 8>(simd),
+            false => self.run::<S, 6>(simd),
+        }
+    }
+}
+
+impl Product<'_> {
+    /// With tiles of N outputs.
+    #[inline(always)]
+    fn run<S: Simd, const N: usize>(self, simd: S) {
+        let Product { factor, panels, slab, input, out, epilogue } = self;
+        let (inputs, padded) = (factor.inputs, factor.padded);
+        let weights = factor.weights.floats().as_chunks::<N>().0;
         // A panel's stride is the padded width of whatever wrote it.
         let stride = input.len() / (panels * VECTORS * S::F32_LANES);
         let input = S::as_simd_f32s(input).0.as_chunks::<VECTORS>().0;
         let out = S::as_mut_simd_f32s(out).0.as_chunks_mut::<VECTORS>().0;
-        for from in (0..inputs).step_by(SLAB) {
-            let to = (from + SLAB).min(inputs);
+        let tiles = padded / N;
+        for from in (0..inputs).step_by(slab.min(inputs)) {
+            let to = inputs.min(from.saturating_add(slab));
             let epilogue = if to == inputs { epilogue } else { Epilogue::None };
-            for tile in 0..padded / TILE {
+            for i in 0..tiles * panels {
+                // In slabs, a tile's weights stay in the first cache; else, a panel in the second.
+                let (tile, panel) = match slab < inputs {
+                    true => (i / panels, i % panels),
+                    false => (i % tiles, i / tiles),
+                };
                 let weights = &weights[tile * inputs..][from..to];
-                for panel in 0..panels {
-                    let x = &input[panel * stride..][from..to];
-                    let at = panel * padded + tile * TILE;
-                    let out = &mut out[at..at + TILE];
-                    let mut sums = [[simd.splat_f32s(0.0); VECTORS]; TILE];
-                    if from > 0 {
-                        sums.copy_from_slice(out);
-                    }
-                    let sums = add(simd, weights, x, sums);
-                    finish(simd, epilogue, tile * TILE, at, sums, out);
+                let x = &input[panel * stride..][from..to];
+                let at = panel * padded + tile * N;
+                let out = &mut out[at..at + N];
+                let mut sums = [[simd.splat_f32s(0.0); VECTORS]; N];
+                if from > 0 {
+                    sums.copy_from_slice(out);
                 }
+                let sums = add(simd, weights, x, sums);
+                finish(simd, epilogue, tile * N, at, sums, out);
             }
         }
     }
 }
 
-type Tile<S> = [[<S as Simd>::f32s; VECTORS]; TILE];
+type Tile<S, const N: usize> = [[<S as Simd>::f32s; VECTORS]; N];
 
 /// Adds the products of these inputs.
 #[allow(clippy::needless_range_loop)] // As in `finish`.
 #[inline(always)]
-fn add<S: Simd>(
+fn add<S: Simd, const N: usize>(
     simd: S,
-    weights: &[[f32; TILE]],
+    weights: &[[f32; N]],
     input: &[[S::f32s; VECTORS]],
-    mut sums: Tile<S>,
-) -> Tile<S> {
+    mut sums: Tile<S, N>,
+) -> Tile<S, N> {
     for (weights, x) in weights.iter().zip(input) {
-        for r in 0..TILE {
+        for r in 0..N {
             let weight = simd.splat_f32s(weights[r]);
             for v in 0..VECTORS {
                 sums[r][v] = simd.mul_add_f32s(weight, x[v], sums[r][v]);
@@ -309,17 +345,17 @@ fn add<S: Simd>(
 /// Writes the tile whose first output is `output`, which lies at `at` in its buffer.
 #[allow(clippy::needless_range_loop)] // All indices are constants once the loops are unrolled.
 #[inline(always)]
-fn finish<S: Simd>(
+fn finish<S: Simd, const N: usize>(
     simd: S,
     epilogue: Epilogue,
     output: usize,
     at: usize,
-    sums: Tile<S>,
+    sums: Tile<S, N>,
     out: &mut [[S::f32s; VECTORS]],
 ) {
     let slope = simd.splat_f32s(SLOPE as f32);
     let zero = simd.splat_f32s(0.0);
-    for r in 0..TILE {
+    for r in 0..N {
         for v in 0..VECTORS {
             let sum = sums[r][v];
             out[r][v] = match epilogue {
@@ -355,14 +391,22 @@ mod tests {
         (0..count).map(|_| random.range(-1.0, 1.0) as f32).collect()
     }
 
+    /// The instruction sets of this machine, not the best alone.
+    fn archs() -> Vec<Arch> {
+        let mut archs = vec![Arch::Scalar, Arch::new()];
+        #[cfg(target_arch = "x86_64")]
+        archs.extend(pulp::x86::V3::try_new().map(Arch::V3));
+        archs
+    }
+
     /// Inputs and outputs of each layer, and the order in which they are applied.
-    type Shape<'a> = (&'a [(usize, usize)], &'a [usize]);
+    type Sizes<'a> = (&'a [(usize, usize)], &'a [usize]);
 
     /// Tied, untied and tapering stacks of widths that are no whole tiles, for rows that are no whole panels.
     #[test]
     fn gradients_are_those_of_the_stack() {
         let mut random = Random::new(1);
-        let stacks: [Shape; 7] = [
+        let stacks: [Sizes; 7] = [
             (&[(3, 1), (1, 1)], &[0, 1]),
             (&[(5, 13), (13, 1)], &[0, 1]),
             // More inputs than a slab has, in both directions.
@@ -378,8 +422,8 @@ mod tests {
             let parameters = draw(&mut random, layout.parameters());
             let width = layout.width();
             let stack = Stack::new(layout, parameters);
-            let fused = Fused::new(&stack, 0.25);
-            for count in [1, 16, 37] {
+            for (arch, count) in archs().into_iter().flat_map(|a| [1, 16, 37].map(|n| (a, n))) {
+                let fused = Fused::packed(arch, &stack, 0.25);
                 let rows = draw(&mut random, count * width);
                 let mut expected = vec![0.0; rows.len()];
                 let mut trace = Trace::default();
@@ -390,7 +434,10 @@ mod tests {
                 let largest = expected.iter().fold(0f32, |most, x| most.max(x.abs()));
                 for (found, expected) in found.iter().zip(&expected) {
                     let off = (found - expected).abs();
-                    assert!(off <= 1e-5 * largest, "{sizes:?}: {found} instead of {expected}");
+                    assert!(
+                        off <= 1e-5 * largest,
+                        "{sizes:?}, {arch:?}: {found} instead of {expected}"
+                    );
                 }
                 let mut alone = vec![0.0; width];
                 let last = rows.len() - width;
