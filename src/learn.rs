@@ -22,7 +22,7 @@ use crate::fit::{
     Components, EachRow, FitError, KnnOptions, MixtureOptions, Moments, Rows, fit_knn, fit_mixture,
 };
 use crate::model::{HeadsBlob, Model, SelfTest};
-use crate::verdict::Calibration;
+use crate::verdict::{Alpha, Calibration};
 
 pub use error::{LearnError, LearnErrorKind};
 use sample::Sample;
@@ -45,6 +45,10 @@ const FRAMES_A_COMPONENT: usize = 50;
 /// Collects the features of a running camera.
 pub struct Learner {
     base: Model,
+    /// What the new model will be packed with.
+    alpha: f64,
+    /// Calibration frames that it needs at least.
+    wanted: u64,
     started_ms: Option<u64>,
     fit: Sample,
     calibration: Sample,
@@ -63,7 +67,7 @@ pub struct Progress {
     pub fit_frames: u64,
     /// Frames seen for calibration.
     pub calibration_frames: u64,
-    /// Calibration frames that the model's alpha wants at least.
+    /// Calibration frames that alpha wants at least.
     pub wanted: u64,
 }
 
@@ -100,11 +104,38 @@ impl Learner {
     /// Learns what `base` should call normal; `seed` decides which frames of a long watch are kept.
     pub fn new(base: Model, seed: u64) -> Learner {
         Learner {
+            alpha: base.alpha(),
+            wanted: wanted(base.alpha()),
             base,
             started_ms: None,
             fit: Sample::new(FIT_FRAMES, seed),
             calibration: Sample::new(CALIBRATION_FRAMES, seed.wrapping_add(1)),
         }
+    }
+
+    /// Learns for this alpha in place of the model's own, and for regions of so many tiles, each of which has its part of
+    /// it.
+    ///
+    /// # Errors
+    ///
+    /// An alpha that no calibration of [`CALIBRATION_FRAMES`] can honour.
+    pub fn for_alpha(mut self, alpha: Alpha, tiles: u32) -> Result<Learner, LearnError> {
+        self.alpha = alpha.get();
+        self.wanted = wanted(alpha.get() / f64::from(tiles.max(1)));
+        if self.wanted > CALIBRATION_FRAMES as u64 {
+            let parts = if tiles > 1 { format!(" in {tiles} tiles") } else { String::new() };
+            return Err(LearnError::new(
+                LearnErrorKind::Calibration,
+                format!(
+                    "alpha {alpha}{parts} wants {} frames to calibrate with, and {CALIBRATION_FRAMES} are kept: set \
+                     model.alpha to {:.4} or more",
+                    self.wanted,
+                    f64::from(tiles.max(1)) / (CALIBRATION_FRAMES + 1) as f64 + 5e-5,
+                    alpha = self.alpha,
+                ),
+            ));
+        }
+        Ok(self)
     }
 
     /// Takes the features of one frame, or of one region of it, at a monotonic time.
@@ -119,7 +150,7 @@ impl Learner {
         Progress {
             fit_frames: self.fit.seen(),
             calibration_frames: self.calibration.seen(),
-            wanted: (1.0 / self.base.alpha()).ceil() as u64 - 1,
+            wanted: self.wanted,
         }
     }
 
@@ -136,8 +167,8 @@ impl Learner {
                 format!(
                     "{fit_frames} frames to fit to and {calibration_frames} to calibrate with, but {FRAMES_A_COMPONENT} \
                      and {wanted} are wanted (alpha is {}): learn for more minutes, score more frames a second, or \
-                     take a model with a larger alpha",
-                    self.base.alpha()
+                     take a larger alpha",
+                    self.alpha
                 ),
             ));
         }
@@ -151,6 +182,7 @@ impl Learner {
             made_by: concat!("oddsight ", env!("CARGO_PKG_VERSION"), ", learnt in place").into(),
             heads,
             calibration_q16: calibration.energies_q16().to_vec(),
+            alpha: self.alpha,
             class_names: Vec::new(),
             self_test: SelfTest::default(),
             ..self.base.blob().clone()
@@ -158,6 +190,13 @@ impl Learner {
         let blob = self_tested(&self.base, blob)?;
         Ok(Learnt { blob, frames: [fit_frames, calibration_frames], unrefined })
     }
+}
+
+/// The smallest calibration that honours this alpha.
+fn wanted(alpha: f64) -> u64 {
+    let least = (1.0 / alpha).ceil() as u64 - 1;
+    // Where the division rounds down, one more is needed.
+    least + u64::from(alpha < 1.0 / (least + 1) as f64)
 }
 
 fn self_tested(base: &Model, blob: HeadsBlob) -> Result<HeadsBlob, LearnError> {
