@@ -2,6 +2,10 @@
 
 use std::time::Duration;
 
+/// Characters of a status at most.
+#[cfg(target_os = "linux")]
+const LONGEST: usize = 300;
+
 /// The service manager that started this program, if one did.
 #[derive(Debug)]
 pub struct Supervisor {
@@ -40,6 +44,9 @@ impl Supervisor {
     /// What the program does, in one line, if it is another than before.
     #[cfg(target_os = "linux")]
     pub fn says(&mut self, status: String) {
+        // Another line would be another variable, and a camera's program may say anything.
+        let status: String =
+            status.chars().map(|c| if c.is_control() { ' ' } else { c }).take(LONGEST).collect();
         if status != self.said {
             notify(&[sd_notify::NotifyState::Status(&status)]);
             self.said = status;
