@@ -2,7 +2,7 @@
 //!
 //! A [`Learner`] sees the features of frames as they are scored. Memory is bounded by two uniform samples of what it saw: one
 //! that heads are fitted to, one that they are calibrated with. Frames of a video resemble their neighbours, so the two come
-//! from different stretches of time: of every three blocks of [`BLOCK_MS`] the first two are fitted to, the third calibrates.
+//! from different stretches of time: of every three blocks the first two are fitted to, the third calibrates.
 //!
 //! The new heads have the form of the old model's. Mixtures and nearest neighbours are fitted anew; heads on logits have
 //! nothing to fit; a refined head becomes its prior, for its residual was trained against another one. Then energies are
@@ -27,8 +27,11 @@ use crate::verdict::{Alpha, Calibration};
 pub use error::{LearnError, LearnErrorKind};
 use sample::Sample;
 
-/// Length of a block of time that goes to one of the two samples.
+/// Length of a block of time that goes to one of the two samples; a short watch has shorter ones.
 pub const BLOCK_MS: u64 = 10_000;
+
+/// A watch has so many blocks at least.
+const BLOCKS: u64 = 60;
 
 /// Most frames that heads are fitted to: 17 MB at 512 features.
 pub const FIT_FRAMES: usize = 4096;
@@ -50,6 +53,7 @@ pub struct Learner {
     /// Calibration frames that it needs at least.
     wanted: u64,
     started_ms: Option<u64>,
+    block_ms: u64,
     fit: Sample,
     calibration: Sample,
 }
@@ -78,6 +82,8 @@ pub struct Learnt {
     pub blob: HeadsBlob,
     /// Frames seen for fitting, and for calibration.
     pub frames: [u64; 2],
+    /// Length of the blocks of time that were fitted to and calibrated with.
+    pub block_ms: u64,
     /// Refined heads that became their priors.
     pub unrefined: Vec<HeadId>,
 }
@@ -92,7 +98,7 @@ impl Learnt {
             "learnt_in_place": {
                 "frames_fitted": self.frames[0],
                 "frames_calibrated": self.frames[1],
-                "block_ms": BLOCK_MS,
+                "block_ms": self.block_ms,
             },
             "heads": self.blob.heads.heads.iter().map(|head| head.id().name()).collect::<Vec<_>>(),
             "alpha": self.blob.alpha,
@@ -108,9 +114,15 @@ impl Learner {
             wanted: wanted(base.alpha()),
             base,
             started_ms: None,
+            block_ms: BLOCK_MS,
             fit: Sample::new(FIT_FRAMES, seed),
             calibration: Sample::new(CALIBRATION_FRAMES, seed.wrapping_add(1)),
         }
+    }
+
+    /// Learns in so many milliseconds: in less than ten minutes blocks are shorter than [`BLOCK_MS`].
+    pub fn within(self, length_ms: u64) -> Learner {
+        Learner { block_ms: (length_ms / BLOCKS).clamp(1, BLOCK_MS), ..self }
     }
 
     /// Learns for this alpha in place of the model's own, and for regions of so many tiles, each of which has its part of
@@ -141,7 +153,7 @@ impl Learner {
     /// Takes the features of one frame, or of one region of it, at a monotonic time.
     pub fn add(&mut self, features: &Features, mono_ms: u64) {
         let started = *self.started_ms.get_or_insert(mono_ms);
-        let block = mono_ms.saturating_sub(started) / BLOCK_MS;
+        let block = mono_ms.saturating_sub(started) / self.block_ms;
         if block % 3 == 2 { self.calibration.add(features) } else { self.fit.add(features) }
     }
 
@@ -188,7 +200,8 @@ impl Learner {
             ..self.base.blob().clone()
         };
         let blob = self_tested(&self.base, blob)?;
-        Ok(Learnt { blob, frames: [fit_frames, calibration_frames], unrefined })
+        let frames = [fit_frames, calibration_frames];
+        Ok(Learnt { blob, frames, block_ms: self.block_ms, unrefined })
     }
 }
 

@@ -65,7 +65,8 @@ const DRAIN: Duration = Duration::from_millis(1500);
 /// … and this long when the source has ended, unless the program is told to stop then.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A camera thread that did not come round for so long hangs: opening a device may take some seconds, reading may not.
+/// A camera thread that did not come round for so long hangs, or for as long as the watchdog waits: opening a device may
+/// take some seconds, reading may not.
 const CAMERA_HANGS_MS: u64 = 60_000;
 
 /// A model that was opened and got no frame for so long is not to blame.
@@ -341,7 +342,9 @@ impl Device {
 
     /// Whether there is a reason that no frame is scored, and everything lives that could end it.
     fn is_excused(&self, now: Stamp) -> bool {
-        let camera_lives = now.mono_ms.saturating_sub(self.capture.beat_ms()) < CAMERA_HANGS_MS;
+        let limit_ms =
+            self.supervisor.watchdog_ms().map_or(CAMERA_HANGS_MS, |ms| ms.min(CAMERA_HANGS_MS));
+        let camera_lives = now.mono_ms.saturating_sub(self.capture.beat_ms()) < limit_ms;
         let may_be_silent = !self.config.camera.source.is_live();
         camera_lives && (may_be_silent || self.watch.decisions().fault().is_some())
     }
@@ -480,6 +483,7 @@ impl Device {
             }
             Instant::now() < until
         });
+        crate::sink::hook::kill_all();
         for name in undone {
             log::warn!("{name}: not everything could be delivered before the end");
         }

@@ -11,7 +11,7 @@ use oddsight::camera::{BackOff, Supervised};
 use oddsight::clock::{Clock as _, Stamp, System};
 use oddsight::config::Config;
 use oddsight::gate::{GateSettings, Region};
-use oddsight::learn::Learner;
+use oddsight::learn::{BLOCK_MS, Learner};
 use oddsight::machine::Sensors;
 use oddsight::model::store::version_of;
 use oddsight::model::{BACKBONE_FILE, Model, check_output, write_model};
@@ -33,9 +33,9 @@ pub struct LearnArgs {
     out: PathBuf,
 }
 
-/// Stored pictures have no times: they are taken as so far apart, in milliseconds. Blocks that are fitted to and blocks that
-/// calibrate are 20 pictures long then.
-const STORED_MS: u64 = oddsight::learn::BLOCK_MS / 20;
+/// Stored pictures have no times: they are taken as so far apart. Blocks that are fitted to and blocks that calibrate are 20
+/// pictures long then.
+const STORED_MS: u64 = BLOCK_MS / 20;
 
 /// So many troubles with single frames are told one by one.
 const MOST_WARNINGS: u64 = 10;
@@ -51,6 +51,10 @@ pub fn run(args: &LearnArgs) -> Result<()> {
     let dir = shelf.model_dir()?;
     let started = System.now();
     let mut watch = watch(&config, &shelf, &dir, started)?;
+    if config.camera.source.is_live() {
+        let length_ms = (minutes * 60_000.0) as u64;
+        watch.learner = watch.learner.take().map(|learner| learner.within(length_ms));
+    }
     let mut troubles = Troubles { bar: Bar::new(minutes), count: 0, last: None };
     look(&config, minutes, &signals, &mut watch, &mut troubles)?;
     troubles.end();

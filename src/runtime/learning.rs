@@ -81,7 +81,8 @@ impl Learning {
             return log::warn!("learning goes on already");
         }
         let tiles = watch.regions().iter().map(Region::tiles).max().unwrap_or(1);
-        let learner = Learner::new(watch.eye().model.clone(), now.mono_ms);
+        let length_ms = (self.minutes * 60_000.0) as u64;
+        let learner = Learner::new(watch.eye().model.clone(), now.mono_ms).within(length_ms);
         match learner.for_alpha(watch.eye().scorer.alpha(), tiles) {
             Ok(learner) => watch.learner = Some(learner),
             Err(e) => return log::error!("nothing is learnt: {e}"),
@@ -205,6 +206,8 @@ fn finish(
     now: Stamp,
 ) -> Result<Taken, String> {
     let learnt = learner.finish().map_err(|e| e.to_string())?;
+    // What was cut off by a crash.
+    let _ = remove(dir, &|name| name.strip_prefix('.').is_some_and(|name| name.starts_with(NAME)));
     let name = format!("{NAME}{}", utc(now.utc_ms).replace(':', ""));
     let to = dir.join(name);
     let (backbone, version) = (base.join(BACKBONE_FILE), version_of(base));
@@ -239,20 +242,21 @@ fn take(learnt: &Path, shelf: &Shelf, regions: &[Region]) -> Result<Taken, Strin
     });
     let installed = installed.map_err(|e| e.to_string())?;
     let taken = shelf.open(&installed.dir, Some(installed.number), regions).map_err(why)?;
-    if let Err(e) = remove_older(learnt) {
+    // The store has what it needs of the older ones, and each is as large as its backbone.
+    let dir = learnt.parent().unwrap_or(learnt);
+    let newest = learnt.file_name().unwrap_or_default().to_string_lossy();
+    if let Err(e) = remove(dir, &|name| is_ours(name) && name != newest) {
         log::warn!("{}: {e}; older learnt models stay there", learnt.display());
     }
     Ok(taken)
 }
 
-/// Removes the learnt models beside `newest`: the store has what it needs of them, and each is as large as its backbone.
-fn remove_older(newest: &Path) -> io::Result<()> {
-    let Some(dir) = newest.parent() else { return Ok(()) };
+/// Removes the folders of `dir` that are called so.
+fn remove(dir: &Path, is_called: &dyn Fn(&str) -> bool) -> io::Result<()> {
     for entry in fs::read_dir(dir)? {
-        let path = entry?.path();
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        if path != newest && is_ours(&name) {
-            fs::remove_dir_all(&path)?;
+        let entry = entry?;
+        if is_called(&entry.file_name().to_string_lossy()) && entry.file_type()?.is_dir() {
+            fs::remove_dir_all(entry.path())?;
         }
     }
     Ok(())

@@ -25,6 +25,11 @@ impl Supervisor {
         Supervisor { watchdog, fed_ms: 0, said: String::new() }
     }
 
+    /// Longest time between two signs of life, if somebody waits for them.
+    pub fn watchdog_ms(&self) -> Option<u64> {
+        self.watchdog.map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX))
+    }
+
     /// The program is up, and systemd may start what waits for it.
     #[cfg(target_os = "linux")]
     pub fn ready(&self) {
