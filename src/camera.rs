@@ -9,7 +9,6 @@ pub mod mjpeg;
 mod raw;
 mod redact;
 pub mod stored;
-mod stream;
 mod supervise;
 pub mod synth;
 mod uri;
@@ -20,6 +19,8 @@ mod deadline;
 mod pipe;
 #[cfg(target_os = "linux")]
 mod stdin;
+#[cfg(target_os = "linux")]
+mod stream;
 #[cfg(target_os = "linux")]
 pub mod v4l2;
 #[cfg(target_os = "linux")]

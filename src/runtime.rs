@@ -512,9 +512,8 @@ fn resume(
     let decisions = watch.decisions_mut();
     let mut past = memo.map(|memo| memo.recall(decisions, now)).unwrap_or_default();
     if journal.is_none() {
-        // Nobody knows which numbers were used since the machine started. Ten messages a second in the mean would be
-        // needed for one of them to be used twice.
-        decisions.number_from(now.mono_ms / 100);
+        // Nobody knows which numbers were given since the machine started.
+        decisions.number_from(now.mono_ms / 1000, now.mono_ms);
     }
     past.extend(journal.unwrap_or_default());
     decisions.resume(past, now, machine)

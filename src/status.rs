@@ -180,7 +180,10 @@ impl Board {
     }
 
     /// State of all receivers of events.
-    pub fn sinks(&self, sinks: Vec<SinkStatus>) {
+    pub fn sinks(&self, mut sinks: Vec<SinkStatus>) {
+        for sink in &mut sinks {
+            sink.trouble = sink.trouble.as_deref().map(without_passwords);
+        }
         self.now().sinks = sinks;
     }
 
@@ -272,12 +275,14 @@ impl Board {
         &self.run
     }
 
-    /// Energies frame by frame: see [`History::frames`](history::History::frames).
+    /// Energies frame by frame: the frames with numbers from `after` on that are at most `reach_ms` older than the
+    /// newest, in order of time.
     pub fn frames(&self, after: u64, reach_ms: u64) -> Part<Point> {
         self.now().history.frames(after, reach_ms)
     }
 
-    /// Energies in buckets: see [`History::buckets`](history::History::buckets).
+    /// Energies in buckets: those with numbers from `after` on, in order of time. The number of a bucket is its time
+    /// divided by its width.
     pub fn buckets(&self, grain: Grain, after: u64) -> Part<Bucket> {
         self.now().history.buckets(grain, after)
     }

@@ -101,7 +101,11 @@ fn kill_often(dir: &tempfile::TempDir, seed: u64) -> Result<(), Failed> {
         }
     }
     // A last start that is let be tidies up.
-    let opened = Command::new(std::env::current_exe()?).arg("--open").arg(dir.path()).status()?;
+    let opened = Command::new(std::env::current_exe()?)
+        .arg("--open")
+        .arg(dir.path())
+        .stdout(Stdio::null())
+        .status()?;
     let tidy = check::look(dir.path(), &promises);
     if !opened.success() || tidy.leftovers > 0 {
         return Err(format!("the last start ended with {opened} and left {tidy}").into());

@@ -363,26 +363,11 @@ fn position_of_ff(bytes: &[u8], from: usize) -> Option<usize> {
 }
 
 /// Whether a JPEG file has no end yet.
-pub(super) fn is_unfinished(file: &[u8]) -> bool {
+pub fn is_unfinished(file: &[u8]) -> bool {
     let mut splitter = Splitter::with_limit(usize::MAX);
     splitter.push(file);
     let start = matches!(file, [0xff] | [0xff, 0xd8]);
     start || (splitter.next_piece().is_none() && splitter.unfinished_bytes() > 0)
-}
-
-/// What a stream that is not JPEG looks like, by its first bytes.
-pub(super) fn guess(head: &[u8]) -> Option<&'static str> {
-    Some(match head {
-        [0, 0, 0, 1, ..] | [0, 0, 1, ..] => "H.264 or H.265",
-        [b'R', b'I', b'F', b'F', ..] => "an AVI file",
-        [_, _, _, _, b'f', b't', b'y', b'p', ..] => "an MP4 file",
-        [0x1a, 0x45, 0xdf, 0xa3, ..] => "a Matroska or WebM file",
-        [b'Y', b'U', b'V', b'4', ..] => "YUV4MPEG2",
-        [0x89, b'P', b'N', b'G', ..] => "PNG files",
-        [0x47, ..] => "an MPEG transport stream",
-        [b'F', b'L', b'V', ..] => "an FLV file",
-        _ => return None,
-    })
 }
 
 #[cfg(test)]

@@ -82,12 +82,12 @@ impl RawFormat {
     /// pixels share a colour.
     pub fn check(self, width: u32, height: u32) -> Result<(), ImageError> {
         check_size(width, height)?;
-        let odd = match self {
-            RawFormat::Yuyv => width % 2 != 0,
-            RawFormat::Nv12 => width % 2 != 0 || height % 2 != 0,
-            RawFormat::Rgb3 | RawFormat::Bgr3 | RawFormat::Grey => false,
+        let fits = match self {
+            RawFormat::Yuyv => width.is_multiple_of(2),
+            RawFormat::Nv12 => width.is_multiple_of(2) && height.is_multiple_of(2),
+            RawFormat::Rgb3 | RawFormat::Bgr3 | RawFormat::Grey => true,
         };
-        if odd {
+        if !fits {
             let why = format!(
                 "a {self} picture cannot be {width} × {height}: neighbouring pixels share a colour, so ask the camera \
                  for even numbers"

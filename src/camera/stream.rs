@@ -1,6 +1,6 @@
 //! Frames in a stream of bytes.
 
-use super::mjpeg::{self, Piece, Splitter};
+use super::mjpeg::{Piece, Splitter};
 use super::{CameraError, CameraErrorKind, Content, Framing, Raw, RawFormat};
 
 /// Most bytes that are read at once.
@@ -95,7 +95,7 @@ impl Cutter {
 }
 
 fn no_picture(bytes: u64, head: &[u8]) -> String {
-    match mjpeg::guess(head) {
+    match guess(head) {
         Some(what) => format!(
             "{bytes} bytes without a JPEG picture, which look like {what}: let the command write motion JPEG \
              (rpicam-vid --codec mjpeg, ffmpeg -f mjpeg, gst-launch-1.0 with jpegenc)"
@@ -124,6 +124,21 @@ impl RawCutter {
         let RawCutter { format, width, height, .. } = *self;
         Some(Ok(Content::Raw(Raw { format, width, height, stride, bytes })))
     }
+}
+
+/// What a stream that is not JPEG looks like, by its first bytes.
+fn guess(head: &[u8]) -> Option<&'static str> {
+    Some(match head {
+        [0, 0, 0, 1, ..] | [0, 0, 1, ..] => "H.264 or H.265",
+        [b'R', b'I', b'F', b'F', ..] => "an AVI file",
+        [_, _, _, _, b'f', b't', b'y', b'p', ..] => "an MP4 file",
+        [0x1a, 0x45, 0xdf, 0xa3, ..] => "a Matroska or WebM file",
+        [b'Y', b'U', b'V', b'4', ..] => "YUV4MPEG2",
+        [0x89, b'P', b'N', b'G', ..] => "PNG files",
+        [0x47, ..] => "an MPEG transport stream",
+        [b'F', b'L', b'V', ..] => "an FLV file",
+        _ => return None,
+    })
 }
 
 #[cfg(test)]
@@ -172,5 +187,7 @@ mod tests {
         assert!(errors.iter().all(|e| e.is_passing() && e.to_string().starts_with("cam: ")));
         assert!(errors[0].to_string().contains("rpicam-vid --codec mjpeg"), "{}", errors[0]);
         assert_eq!(errors.len(), 4);
+        assert_eq!(guess(b"\0\0\0\x20ftypisom"), Some("an MP4 file"));
+        assert_eq!(guess(b"hello"), None);
     }
 }

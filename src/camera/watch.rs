@@ -21,7 +21,7 @@ const MOST_WAITING: usize = 100_000;
 /// Reads of news before the next picture: more than the kernel's queue holds, but not for ever.
 const MOST_READS: usize = 400;
 
-/// How far a folder was played: the last picture that it gave, in the order of names. It outlives the camera, so that a
+/// How far a folder was played: of the pictures that it gave, the last one in the order of names. It outlives the camera, so that a
 /// folder that was lost is not played again from its start.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Place(Arc<Mutex<Option<PathBuf>>>);
@@ -63,15 +63,24 @@ impl WatchedFolder {
             place,
             seq: 0,
         };
-        folder.list(root)?;
+        folder.list_again()?;
         // What was closed while the folder was listed is in the list and in the news: taking them now, before any of it
         // was given, makes it one.
         folder.take_news()?;
         Ok(folder)
     }
 
-    /// Watches a folder with its subfolders, and lines up their pictures.
-    fn list(&mut self, folder: &Path) -> Result<(), CameraError> {
+    /// Lines up the pictures that come after the place that was reached.
+    fn list_again(&mut self) -> Result<(), CameraError> {
+        let last = self.place.last();
+        let mut found = self.list(&self.root.clone())?;
+        found.retain(|path| last.as_ref().is_none_or(|last| last < path));
+        found.into_iter().for_each(|path| self.waiting.push(path));
+        Ok(())
+    }
+
+    /// Watches a folder with its subfolders, and lists their pictures in order.
+    fn list(&mut self, folder: &Path) -> Result<Vec<PathBuf>, CameraError> {
         let mut found = Vec::new();
         let mut rest = vec![folder.to_path_buf()];
         while let Some(folder) = rest.pop() {
@@ -81,16 +90,16 @@ impl WatchedFolder {
                     rest.extend(folders);
                     found.extend(pictures);
                 }
+                Err(e) if folder == self.root => return Err(e),
                 // A subfolder may go away at any time.
-                Err(e) if e.kind() == CameraErrorKind::Missing && folder != self.root => {}
+                Err(e) if e.kind() == CameraErrorKind::Missing => {}
+                // The `lost+found` of a disk is nobody's but root's.
+                Err(e) if e.kind() == CameraErrorKind::Refused => log::warn!("left out: {e}"),
                 Err(e) => return Err(e),
             }
         }
         found.sort();
-        let last = self.place.last();
-        let new = found.into_iter().filter(|path| last.as_ref().is_none_or(|last| last < path));
-        new.for_each(|path| self.waiting.push(path));
-        Ok(())
+        Ok(found)
     }
 
     /// Lines up what has come, without waiting for anything.
@@ -103,14 +112,17 @@ impl WatchedFolder {
             for change in changes {
                 match change {
                     Change::Picture(path) => self.waiting.push(path),
-                    Change::Folder(path) => self.list(&path)?,
+                    Change::Folder(path) => {
+                        let found = self.list(&path)?;
+                        found.into_iter().for_each(|path| self.waiting.push(path));
+                    }
                     Change::Missed => {
                         log::warn!(
                             "{}: too much came at once; listing it again",
                             self.root.display()
                         );
                         self.folders = Folders::new(&self.root)?;
-                        self.list(&self.root.clone())?;
+                        self.list_again()?;
                         break;
                     }
                 }

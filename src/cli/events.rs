@@ -97,7 +97,7 @@ impl FromStr for Since {
 
 /// Prints the events, and with `--follow` those to come.
 pub fn run(args: &EventsArgs) -> Result<()> {
-    let mut reader = Reader::open(&args.journal)?;
+    let mut reader = Reader::open(&args.journal)?.only_messages();
     let since_ms = args.since.map(|since| match since {
         Since::Utc { ms } => ms,
         Since::Ago { ms } => System.now().utc_ms.saturating_sub(ms),

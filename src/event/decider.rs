@@ -95,6 +95,7 @@ struct Open {
 }
 
 impl Decider {
+    /// A decider without an event.
     pub fn new(region: String, settings: &AlarmSettings) -> Decider {
         Decider {
             region,

@@ -258,6 +258,13 @@ impl Decisions {
         ends.collect()
     }
 
+    /// Names of events and numbers of messages begin here at the earliest: for a device without a journal that is started
+    /// again within a boot, where anything that has grown since will do.
+    pub fn number_from(&mut self, event: u64, seq: u64) {
+        self.voice.next_event = self.voice.next_event.max(event);
+        self.voice.next_seq = self.voice.next_seq.max(seq);
+    }
+
     /// The region of this name; a new one if there is none.
     pub(super) fn region(&mut self, name: &str) -> usize {
         let known = self.regions.iter().position(|region| region.decider.region() == name);

@@ -17,6 +17,7 @@ use crate::verdict::Calibration;
 /// Section `[drift]`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DriftSettings {
+    /// Whether drift is looked for.
     pub enabled: bool,
     /// Frames of an interval of this length are tested by their mean: what is further apart should have nothing to do
     /// with each other.
@@ -245,7 +246,7 @@ impl Day {
         if interval.frames == 0 {
             return;
         }
-        self.frames += interval.frames;
+        self.frames = self.frames.saturating_add(interval.frames);
         self.p_values += interval.p_values[0];
         for (gains, sum) in self.log_gains.iter_mut().zip(interval.p_values) {
             let mean = sum / interval.frames as f64;
@@ -267,7 +268,7 @@ impl Wealth {
                 *placed = ((*placed + share) * libm::exp(*log_gain)).min(MOST_EVIDENCE);
             }
         }
-        self.days += 1;
+        self.days = self.days.saturating_add(1);
         let all = self.placed.iter().flatten().sum::<f64>() + 1.0 / (k + 2.0);
         all.min(MOST_EVIDENCE)
     }

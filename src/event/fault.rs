@@ -39,6 +39,7 @@ struct Open {
 }
 
 impl FaultDecider {
+    /// A decider without a fault.
     pub fn new(rule: FaultRule) -> FaultDecider {
         FaultDecider { rule, bad: 0, since_ms: 0, good: 0, open: None }
     }

@@ -26,7 +26,8 @@ const PART: usize = 4;
 /// Compares each frame with the last one that was scored, so that slow changes add up until they are seen.
 #[derive(Clone, Debug)]
 pub struct Change {
-    change_q8: u32,
+    /// Of the cells of a part together, in 1/256 of a grey level; 0 scores all.
+    change_sum_q8: u32,
     floor_ms: u64,
     scored: Option<(Look, u64)>,
 }
@@ -35,8 +36,8 @@ impl Change {
     /// A gate that lets the first frame through.
     pub fn new(settings: &GateSettings) -> Change {
         Change {
-            // Conversion saturates: what is no positive number scores all.
-            change_q8: (settings.change * 256.0).round() as u32,
+            // The conversion saturates: what is no positive number scores all.
+            change_sum_q8: (settings.change * 256.0 * (PART * PART) as f64).round() as u32,
             floor_ms: settings.floor_s.saturating_mul(1000),
             scored: None,
         }
@@ -48,10 +49,10 @@ impl Change {
     /// must end some time) a scene that stands still is as telling as one that moves.
     pub fn due(&mut self, look: &Look, now_ms: u64, attentive: bool) -> bool {
         let due = attentive
-            || self.change_q8 == 0
+            || self.change_sum_q8 == 0
             || self.scored.as_ref().is_none_or(|(last, at_ms)| {
                 now_ms.saturating_sub(*at_ms) >= self.floor_ms
-                    || largest_change(last, look) >= self.change_q8 * (PART * PART) as u32
+                    || largest_change(last, look) >= self.change_sum_q8
             });
         if due {
             self.scored = Some((look.clone(), now_ms));
@@ -91,6 +92,11 @@ mod tests {
 
     #[test]
     fn all_frames_are_scored_at_a_change_of_nothing() {
+        assert!(Change::new(&GateSettings { change: f64::INFINITY, floor_s: u64::MAX }).due(
+            &look(None, 0, 0),
+            0,
+            false
+        ));
         for change in [0.0, -1.0, f64::NAN] {
             let mut gate = Change::new(&GateSettings { change, floor_s: 10 });
             assert!((0..5).all(|ms| gate.due(&look(None, 0, 0), ms, false)), "{change}");

@@ -33,6 +33,7 @@ pub struct Pace {
 }
 
 impl Pace {
+    /// A pace at which the first frame is due at once.
     pub fn new(settings: &PaceSettings) -> Pace {
         let normal_us = interval_us(settings.max_fps);
         Pace {

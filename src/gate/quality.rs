@@ -77,7 +77,10 @@ impl Quality {
             return Err((FaultKind::Saturated, why));
         }
         if frozen_frames > 0 && self.same >= frozen_frames.max(2) {
-            let why = format!("{} frames in a row are the same to the last bit", self.same);
+            let why = format!(
+                "{} frames in a row are the same to the last bit: the camera hangs",
+                self.same
+            );
             return Err((FaultKind::Frozen, why));
         }
         Ok(())

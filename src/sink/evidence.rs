@@ -172,15 +172,18 @@ impl Evidence {
 
     /// Where an event is in `events`; its folder is made if need be.
     fn event(&mut self, event: &EventId, is_new: bool) -> Result<usize, Trouble> {
-        let store = self.store()?;
-        let on_disk = store.find(event);
-        let open = self.events.iter().position(|open| open.file.event == *event);
-        let open = match open.map(|at| self.events.remove(at)) {
-            Some(open) if self.store()?.has(open.number) => open,
-            // A start has a folder of its own, whatever an earlier one of the same name left.
-            _ => match on_disk.filter(|_| !is_new) {
-                Some(number) => self.read_back(number, event)?,
-                None => OpenEvent {
+        let on_disk = self.store()?.find(event);
+        let place = self.events.iter().position(|open| open.file.event == *event);
+        let known = place.map(|place| self.events.remove(place));
+        let has = |number| self.store.as_ref().is_some_and(|store| store.has(number));
+        let known = known.filter(|open| has(open.number));
+        let open = match known {
+            Some(open) => open,
+            // A start has a folder of its own, whatever an earlier one of the same name left; and a folder that the card
+            // has lost is no place to go on.
+            None => match on_disk.filter(|_| !is_new).map(|number| self.read_back(number, event)) {
+                Some(Ok(open)) => open,
+                None | Some(Err(_)) => OpenEvent {
                     number: self.store()?.begin(event)?,
                     file: EventFile::new(event.clone()),
                     next_frame: 1,
@@ -209,11 +212,7 @@ impl Evidence {
                 next_frame = next_frame.max(frame.saturating_add(1));
             }
         }
-        let file = match std::fs::read(path.join(EVENT_FILE)) {
-            Ok(bytes) => serde_json::from_slice(&bytes).ok(),
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => None,
-            Err(e) => return Err(failed(e)),
-        };
+        let file = EventFile::read(&path.join(EVENT_FILE)).map_err(failed)?;
         let file = file.unwrap_or_else(|| EventFile::new(event.clone()));
         let unflushed_ms = Some(self.now.mono_ms);
         Ok(OpenEvent { number, file, next_frame, unflushed_ms, unlisted_ms: None })
@@ -351,8 +350,8 @@ impl Sink for Evidence {
         let mut result = Ok(());
         if is_first || since >= FLOOR_MS {
             self.floor_ms = self.now.mono_ms;
-            result =
-                self.store().map_err(Trouble::from).and_then(|store| store.make_room(None, 0, 0));
+            let room = self.store().and_then(|store| store.make_room(None, 0, 0));
+            result = room.map_err(Trouble::from);
         }
         if self.store.is_some() {
             result = result.and(self.settle(LIST_MS, FLUSH_MS));

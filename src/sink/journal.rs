@@ -16,7 +16,7 @@ mod reader;
 mod record;
 mod segments;
 
-pub use reader::{Reader, Skipped};
+pub use reader::{Reader, Skipped, unfinished};
 pub use record::{MAX_LINE, Note, Record, ScoreLine};
 
 use self::record::Body;
@@ -25,12 +25,16 @@ use super::{Item, Sink, SinkError, Wants};
 use crate::clock::Stamp;
 use crate::storage::{Disk, StorageError, Usage};
 
-/// How long scores are gathered before they are written, in milliseconds. A killed process loses as much of them, and a
-/// power cut as much as the kernel holds back besides (half a minute).
-pub const GATHER_MS: u64 = 10_000;
+/// How long scores are gathered before they are written, in milliseconds: with each write the file system writes as much
+/// again of its own. A killed process loses as much of them, and a power cut as much as the kernel holds back besides
+/// (half a minute).
+pub const GATHER_MS: u64 = 30_000;
+
+/// How often it is seen whether more scores came than memory should hold for so long.
+const LOOK_MS: u64 = 5_000;
 
 /// Score lines that are held while the disk cannot take them; after that the oldest are dropped.
-const MOST_SCORES: usize = 4096;
+const MOST_SCORES: usize = 8192;
 
 /// `[journal]` of the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -238,13 +242,14 @@ impl Sink for Journal {
     fn tick(&mut self, now: Stamp) -> Duration {
         self.now = now;
         let since = now.mono_ms.saturating_sub(self.written_ms);
-        if since >= GATHER_MS || self.segments.is_none() && !self.in_trouble {
+        let is_first = self.segments.is_none() && !self.in_trouble;
+        if since >= GATHER_MS || is_first || self.queue.is_half_full() {
             self.written_ms = now.mono_ms;
             // Trouble is logged once, and scores wait for the next time.
             let _ = self.write(None);
-            return Duration::from_millis(GATHER_MS);
+            return Duration::from_millis(LOOK_MS);
         }
-        Duration::from_millis(GATHER_MS - since)
+        Duration::from_millis(LOOK_MS.min(GATHER_MS - since))
     }
 
     fn close(&mut self) {
@@ -286,6 +291,10 @@ impl ScoreLog {
             self.usage.add_dropped(1);
         }
         waiting.lines.push_back(line);
+    }
+
+    fn is_half_full(&self) -> bool {
+        self.lock().lines.len() >= MOST_SCORES / 2
     }
 
     fn take(&self) -> (VecDeque<ScoreLine>, u64) {

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::reel::{Still, seconds};
 use super::report::{EventStatus, FaultStatus, Place, class_name};
+use super::source::without_passwords;
 use crate::clock::Stamp;
 use crate::event::{Cause, EventId, Message, Phase};
 
@@ -77,7 +78,7 @@ impl Events {
             self.entries.push_back(Entry {
                 event: message.event.clone(),
                 phase: message.phase,
-                cause: message.cause.clone(),
+                cause: presentable(&message.cause),
                 started_ms: message.started_ms,
                 said_ms: message.at.mono_ms,
                 peak: None,
@@ -86,7 +87,7 @@ impl Events {
         });
         let entry = &mut self.entries[index];
         entry.phase = message.phase;
-        entry.cause = message.cause.clone();
+        entry.cause = presentable(&message.cause);
         entry.said_ms = message.at.mono_ms;
         newest.for_each(|still| consider(entry, still, places));
         while self.entries.len() > MOST {
@@ -174,6 +175,15 @@ impl Events {
         let peaks = self.entries.iter().filter_map(|entry| entry.peak.as_ref());
         peaks.map(|still| still.frame.bytes()).sum()
     }
+}
+
+/// Without passwords, which may stand in what a source says of its trouble.
+fn presentable(cause: &Cause) -> Cause {
+    let mut cause = cause.clone();
+    if let Cause::CameraFault(fault) = &mut cause {
+        fault.why = without_passwords(&fault.why);
+    }
+    cause
 }
 
 /// Makes `still` the peak of a running unusual event if it is more unusual in the event's region.

@@ -182,8 +182,13 @@ pub struct Said {
     pub unusual: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub nearest: Option<String>,
-    /// Each composed head and its part of the energy.
+    /// Each composed head and its part of the energy; an object in JSON.
+    #[serde(serialize_with = "object")]
     pub heads: Vec<(&'static str, f64)>,
+}
+
+fn object<S: Serializer>(heads: &[(&str, f64)], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(heads.iter().copied())
 }
 
 impl From<&Verdict> for Said {

@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use super::*;
 use crate::camera::Content;
+use crate::energy::HeadId;
 use crate::event::{EventId, Fault, Unusual};
 use crate::image::Rgb;
+use crate::verdict::HeadVerdict;
 
 pub(crate) const STALE: Duration = Duration::from_secs(30);
 
@@ -42,7 +44,7 @@ pub(crate) fn verdict(energy: f64) -> Verdict {
         p_value: if unusual { 0.005 } else { 0.4 },
         unusual,
         nearest: Some("gear <b>".into()),
-        heads: Vec::new(),
+        heads: vec![HeadVerdict { id: HeadId::Gmm, energy: 1.0, share: Some(energy) }],
     }
 }
 
@@ -94,7 +96,11 @@ pub(crate) fn lively() -> (Board, Stamp) {
     }
     board.passed(at(103_950), FrameResult::Unchanged);
     board.fault(at(104_000), FaultKind::Frozen, "50 equal frames <img>");
-    let frozen = Fault { fault: FaultKind::Frozen, why: "50 equal frames <img>".into(), count: 50 };
+    let frozen = Fault {
+        fault: FaultKind::Frozen,
+        why: "50 equal frames <img>, rtsp://me:secret@cam".into(),
+        count: 50,
+    };
     board.event(&message(Phase::Start, 104_000, 1, Cause::CameraFault(frozen)));
     board
         .machine(Machine { temperature_c: Some(61.5), throttled: Some(1 << 16) }, Some(48_000_000));
@@ -106,7 +112,7 @@ pub(crate) fn lively() -> (Board, Stamp) {
             dropped: 2,
             failed: 3,
             queued: 5,
-            trouble: Some("connection refused".into()),
+            trouble: Some("mqtts://me:secret@broker: connection refused".into()),
         },
     ]);
     board.storage(vec![StorageStatus {

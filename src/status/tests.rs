@@ -26,6 +26,8 @@ fn a_status_holds_what_was_told() {
     assert_eq!(json["health"]["state"], "camera_fault");
     assert_eq!(json["events"][1]["kind"], "unusual");
     assert_eq!(json["frame"]["regions"][0]["energy"], 6.5);
+    assert_eq!(json["frame"]["regions"][0]["heads"]["gmm"], 6.5);
+    assert!(!json.to_string().contains("secret"), "{json}");
 }
 
 #[test]

@@ -11,6 +11,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
@@ -63,6 +64,31 @@ impl Recorder {
         let mut log = self.log.lock().unwrap();
         log.push(Step::Promise);
         log.iter().filter(|step| matches!(step, Step::Promise)).count()
+    }
+
+    /// The same changes by a program that forgets to flush: files, or folders.
+    pub(crate) fn forgetting(&self, flush: Flush) -> Recorder {
+        let is_kept = |step: &&Step| match flush {
+            Flush::Files => !matches!(step, Step::Sync(_)),
+            Flush::Folders => !matches!(step, Step::SyncDir(_)),
+        };
+        let log = self.log.lock().unwrap().iter().filter(is_kept).cloned().collect();
+        Recorder { root: self.root.clone(), log: Arc::new(Mutex::new(log)) }
+    }
+
+    /// Checks that `check` holds in every state, and that it notices when the flushes of files or of folders are missing.
+    /// Returns how many states there were.
+    pub(crate) fn explore_with_controls(
+        &self,
+        samples: usize,
+        check: impl Fn(&Path, usize),
+    ) -> usize {
+        for flush in [Flush::Files, Flush::Folders] {
+            let careless = self.forgetting(flush);
+            let noticed = catch_unwind(AssertUnwindSafe(|| careless.explore(samples, &check)));
+            assert!(noticed.is_err(), "the test does not notice missing flushes of {flush:?}");
+        }
+        self.explore(samples, check)
     }
 
     fn record(&self, op: &Op<'_>, answer: &Answer) {
@@ -122,6 +148,13 @@ pub(crate) fn scratch() -> tempfile::TempDir {
         Some(Ok(folder)) => folder,
         _ => tempfile::tempdir().unwrap(),
     }
+}
+
+/// What a careless program forgets to flush.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Flush {
+    Files,
+    Folders,
 }
 
 /// Which unflushed names have reached the disk.

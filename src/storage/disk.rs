@@ -178,8 +178,8 @@ impl Disk {
     /// Flushes the names of the folders above, as far as they can be read: a predecessor may have been killed between
     /// making a folder and flushing its name.
     pub fn sync_above(&self, path: &Path) {
-        for above in path.ancestors().skip(1).filter(|above| !above.as_os_str().is_empty()) {
-            let _ = self.sync_dir(above);
+        for below in path.ancestors().filter(|below| below.file_name().is_some()) {
+            let _ = self.sync_dir(&parent(below));
         }
     }
 
@@ -259,11 +259,6 @@ impl DiskFile {
     pub fn sync(&self) -> io::Result<()> {
         self.disk.ask(Op::Sync(&self.path))?;
         self.file.sync_data()
-    }
-
-    /// Length now.
-    pub fn len(&self) -> io::Result<u64> {
-        self.file.metadata().map(|found| found.len())
     }
 
     /// Whether the file still has a name: somebody may have removed it.

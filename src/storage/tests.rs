@@ -15,7 +15,7 @@ fn a_replaced_file_is_the_old_or_the_new_one_after_any_power_cut() {
         disk.replace(&at, version).unwrap();
         recorder.promise();
     }
-    let states = recorder.explore(24, |folder, promises| {
+    let states = recorder.explore_with_controls(24, |folder, promises| {
         let found = fs::read(folder.join("state.json")).ok();
         let known = versions.iter().position(|version| Some(version) == found.as_ref());
         assert_eq!(known.is_some(), found.is_some());
@@ -79,7 +79,7 @@ fn a_replaced_folder_is_the_old_or_the_new_one_after_any_power_cut() {
                 disk.remove_dir(&new).unwrap();
             }
         }
-        recorder.explore(16, |folder, promises| {
+        recorder.explore_with_controls(16, |folder, promises| {
             let (new, at) = (folder.join("candidate"), folder.join("current"));
             recover_dir(&new, &at).unwrap();
             if promises > 0 || at.exists() {

@@ -129,9 +129,10 @@ fn light(ms: u64) -> f64 {
     if (19.0..23.0).contains(&hour) { sun * 1.3 } else { sun }
 }
 
-/// Paints a block of a colour that is nowhere in the scene over a part of it.
+/// Paints stripes of a colour that is nowhere in the scene over a part of it: what is tried is whether the device tells of
+/// what its model sees, not what a network of a few weights can see.
 fn stranger(seen: &mut Rgb, random: &mut Random) {
-    let (width, height) = (12 + random.below(8) as u32, 10 + random.below(6) as u32);
+    let (width, height) = (18 + random.below(10) as u32, 14 + random.below(8) as u32);
     let left = random.below(u64::from(SIZE.0 - width)) as u32;
     let top = random.below(u64::from(SIZE.1 - height)) as u32;
     let colour =
@@ -139,7 +140,11 @@ fn stranger(seen: &mut Rgb, random: &mut Random) {
     for y in top..top + height {
         for x in left..left + width {
             let at = (y * SIZE.0 + x) as usize * 3;
-            seen.pixels[at..at + 3].copy_from_slice(&colour);
+            seen.pixels[at..at + 3].copy_from_slice(if (x + y) % 4 < 2 {
+                &colour
+            } else {
+                &[255; 3]
+            });
         }
     }
 }

@@ -180,9 +180,7 @@ fn a_stream_of_something_else_is_reported_now_and_then() {
         assert!(matches!(piece, Piece::Garbage { bytes, .. } if *bytes >= GARBAGE_BYTES));
     }
     let Piece::Garbage { head, .. } = &found[0] else { panic!("{:?}", found[0]) };
-    assert_eq!(guess(head), Some("H.264 or H.265"));
-    assert_eq!(guess(b"\0\0\0\x20ftypisom"), Some("an MP4 file"));
-    assert_eq!(guess(b"hello"), None);
+    assert_eq!(head, b"\0\0\0\x01\x67AAAAAAAAAAA");
 }
 
 #[test]
@@ -264,15 +262,16 @@ fn a_hundred_thousand_hostile_streams_are_cut_into_what_they_hold() {
 /// Each pattern makes a splitter that goes back too far, or looks twice at the same bytes, take hours.
 #[test]
 fn no_stream_costs_more_than_linear_time() {
-    let length = |value: usize| (value as u16).to_be_bytes();
-    let mut landing = b"\xff\xd8".to_vec();
-    for at in (0..65_000).step_by(4) {
-        // Every segment ends at the same place.
-        landing.extend([0xff, 0xe0]);
-        landing.extend(length(65_000 - at + 2));
-    }
-    let mut in_data = b"\xff\xd8\xff\xda\x00\x02".to_vec();
-    in_data.extend(landing[2..].iter());
+    // Segments one inside of the other that all end at the same place.
+    let landing = |unit: &[u8]| -> Vec<u8> {
+        let bytes = unit.len() + 2;
+        let starts = (0..60_000).step_by(bytes);
+        starts
+            .flat_map(|at| [unit, &((60_000 - at - unit.len()) as u16).to_be_bytes()].concat())
+            .collect()
+    };
+    let in_header = landing(b"\xff\xd8\xff\xe0");
+    let in_data = [&b"\xff\xd8\xff\xda\x00\x02"[..], &landing(b"\xff\xe0")].concat();
     let chain = |tail: &[u8]| {
         let nested = b"\xff\xe0\x00\x05\xff\xd8\xff".repeat(1 << 20);
         [b"\xff\xd8", &nested[..], tail].concat()
@@ -283,9 +282,9 @@ fn no_stream_costs_more_than_linear_time() {
     for (name, stream) in [
         ("files in segments, then damage", chain(b"\0\0\0\0")),
         ("files in segments, then an end", chain(b"\xff\xd9")),
-        ("one landing, then fill", run(&landing, b"\xff", b"\0")),
-        ("one landing, then restarts", run(&landing, b"\xff\xd0", b"\0\0\0\0")),
-        ("one landing, then segments", run(&landing, b"\xff\xe0\0\x02", b"\0\0\0\0")),
+        ("one landing, then fill", run(&in_header, b"\xff", b"\0")),
+        ("one landing, then restarts", run(&in_header, b"\xff\xd0", b"\0\0\0\0")),
+        ("one landing, then segments", run(&in_header, b"\xff\xe0\0\x02", b"\0\0\0\0")),
         ("in data, one landing, then fill", run(&in_data, b"\xff", b"\0")),
         ("in data, one landing, then restarts", run(&in_data, b"\xff\xd0", b"\0\0\0\0")),
         ("in data, one landing, then segments", run(&in_data, b"\xff\xe0\0\x02", b"\0\0\0\0")),

@@ -95,7 +95,7 @@ impl Program {
     /// Reads what the program wrote, waiting for it until the deadline.
     pub(super) fn read(&mut self, buffer: &mut [u8], deadline: Deadline) -> Read {
         loop {
-            let Some(stdout) = &mut self.stdout else { return Read::End };
+            let Some(stdout) = &self.stdout else { return Read::End };
             let error_fd = self.stderr.as_ref().map_or(stdout.as_fd(), AsFd::as_fd);
             let mut fds =
                 [stdout.as_fd(), error_fd].map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN));
@@ -106,16 +106,16 @@ impl Program {
                 Err(_) => return Read::End,
             }
             let [output, error] = fds.map(|fd| !fd.revents().is_empty());
-            if output {
+            if error {
+                self.listen();
+            }
+            if output && let Some(stdout) = &mut self.stdout {
                 match stdout.read(buffer) {
                     Ok(0) => self.stdout = None,
                     Ok(count) => return Read::Bytes(count),
                     Err(e) if passes(&e) => {}
                     Err(_) => self.stdout = None,
                 }
-            }
-            if error {
-                self.listen();
             }
             // A flood of messages must not hold us here.
             if self.stdout.is_some() && deadline.is_over() {

@@ -74,6 +74,7 @@ impl Folders {
         let watch = inotify::add_watch(&self.inotify, folder, flags).map_err(|e| {
             let (kind, remedy) = match e {
                 Errno::NOENT | Errno::NOTDIR | Errno::LOOP => (CameraErrorKind::Missing, ""),
+                Errno::ACCESS => (CameraErrorKind::Refused, ""),
                 Errno::NOSPC => {
                     (CameraErrorKind::Read, "; raise the sysctl fs.inotify.max_user_watches")
                 }

@@ -143,6 +143,8 @@ fn folders_that_come_and_go_are_followed() {
     fs::create_dir_all(root.join("old")).unwrap();
     fs::create_dir(&outside).unwrap();
     let mut camera = open(&root);
+    write(root.join("zzz.png"), 9);
+    assert_eq!(next(&mut camera), ("zzz.png".to_string(), 9));
 
     // Made and filled before we hear of it: the pictures come once.
     fs::create_dir_all(root.join("2026/11/26")).unwrap();

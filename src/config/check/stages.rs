@@ -32,7 +32,7 @@ impl Checks<'_, '_> {
             );
         }
         let source = camera.source.to_string();
-        if let (Some((width, height)), Some(asked)) = (camera.size, query(&source, "size"))
+        if let (Some((width, height)), Some(asked)) = (camera.size, asked_size(&source))
             && asked != format!("{width}x{height}")
         {
             self.refuse(
@@ -40,7 +40,7 @@ impl Checks<'_, '_> {
                     format!("frames of {width}x{height} are wanted and {asked} are asked for: remove one of the two"),
                 );
         }
-        let fps = query(&source, "fps").and_then(|fps| fps.parse::<f64>().ok());
+        let fps = option(&source, "fps").and_then(|fps| fps.parse::<f64>().ok());
         if let Some(fps) = fps.filter(|fps| *fps > 0.0 && 2000.0 / fps > camera.stall_ms as f64) {
             self.refuse(
                 &["camera.stall_ms", "camera.source"],
@@ -192,22 +192,39 @@ impl Checks<'_, '_> {
     }
 }
 
-/// The value of `name` in a source's query, `…?size=640x480&fps=10`.
-fn query<'a>(source: &'a str, name: &str) -> Option<&'a str> {
-    let (_, query) = source.split_once('?')?;
-    query.split('&').find_map(|part| part.strip_prefix(name)?.strip_prefix('='))
+/// The value of an option of a camera of the kernel, `v4l2:DEVICE?size=640x480&fps=10`.
+fn option<'a>(source: &'a str, name: &str) -> Option<&'a str> {
+    let (_, options) = source.strip_prefix("v4l2:")?.rsplit_once('?')?;
+    options.split('&').find_map(|option| option.strip_prefix(name)?.strip_prefix('='))
+}
+
+/// The size that a source asks for, or that its raw frames have: `pipe+raw:FORMAT:640x480:COMMAND`.
+fn asked_size(source: &str) -> Option<&str> {
+    let raw = source.strip_prefix("pipe+raw:").or(source.strip_prefix("stdin+raw:"));
+    match raw {
+        Some(raw) => raw.split(':').nth(1),
+        None => option(source, "size"),
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::query;
+    use super::*;
 
     #[test]
-    fn a_query_gives_its_values() {
+    fn sources_say_what_they_ask_for() {
         let source = "v4l2:/dev/video0?size=640x480&fps=10";
-        assert_eq!(query(source, "size"), Some("640x480"));
-        assert_eq!(query(source, "fps"), Some("10"));
-        assert_eq!(query(source, "format"), None);
-        assert_eq!(query("synth:1", "fps"), None);
+        assert_eq!(option(source, "fps"), Some("10"));
+        assert_eq!(option(source, "format"), None);
+        for (source, size) in [
+            (source, Some("640x480")),
+            ("v4l2:/dev/video0", None),
+            ("pipe+raw:rgb3:320x240:cam a:b", Some("320x240")),
+            ("stdin+raw:grey:64x64", Some("64x64")),
+            ("pipe:curl http://cam/?size=1x1", None),
+            ("synth:1", None),
+        ] {
+            assert_eq!(asked_size(source), size, "{source}");
+        }
     }
 }

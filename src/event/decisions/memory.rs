@@ -79,10 +79,4 @@ impl Decisions {
         }
         memory.open.clone()
     }
-
-    /// Numbers events and messages from here on at least: for a program that cannot know what it said before in this boot.
-    pub fn number_from(&mut self, number: u64) {
-        self.voice.next_event = self.voice.next_event.max(number);
-        self.voice.next_seq = self.voice.next_seq.max(number);
-    }
 }

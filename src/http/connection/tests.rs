@@ -96,8 +96,8 @@ fn whoever_half_closes_after_asking_is_answered() {
 #[test]
 fn a_slow_request_is_let_go_after_two_seconds() {
     let mut it = connection(Peer { takes: [usize::MAX; 2].into(), ..Peer::default() });
-    for i in 0..19 {
-        it.stream.sends.push_back(vec![ASK[i]]);
+    for (i, &byte) in ASK[..19].iter().enumerate() {
+        it.stream.sends.push_back(vec![byte]);
         assert!(advance(&mut it, 1_000 + i as u64 * 100).is_empty());
         assert!(!it.is_over());
     }

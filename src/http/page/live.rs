@@ -125,7 +125,8 @@ fn camera(status: &Status) -> String {
 fn numbers(status: &Status) -> String {
     let mut part = String::from("<div id=\"live-numbers\" class=\"numbers\">\n");
     if let Some(frame) = &status.frame {
-        part.push_str("<div class=\"verdicts\">\n");
+        let many = if status.identity.regions.len() > 2 { " many" } else { "" };
+        let _ = writeln!(part, "<div class=\"verdicts{many}\">");
         for (place, said) in status.identity.regions.iter().zip(&frame.regions) {
             verdict(&mut part, status, &place.name, said);
         }

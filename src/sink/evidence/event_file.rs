@@ -1,5 +1,9 @@
 //! `event.json`: what is known of an event, beside its frames.
 
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::path::Path;
+
 use serde::{Deserialize, Serialize};
 
 use super::picture::ENDINGS;
@@ -8,6 +12,9 @@ use crate::event::{EventId, Message, Phase};
 
 /// Name of the file in an event's folder.
 pub const EVENT_FILE: &str = "event.json";
+
+/// No `event.json` is longer than this: somebody else's file takes no more memory.
+const MOST_BYTES: u64 = 4 << 20;
 
 /// What `event.json` holds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -43,6 +50,21 @@ pub struct KeptFrame {
 }
 
 impl EventFile {
+    /// Reads the file; `None` if there is none, or it is not one of ours.
+    ///
+    /// # Errors
+    ///
+    /// The system's.
+    pub fn read(path: &Path) -> io::Result<Option<EventFile>> {
+        let file = match File::open(path) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+            opened => opened?,
+        };
+        let mut bytes = Vec::new();
+        file.take(MOST_BYTES).read_to_end(&mut bytes)?;
+        Ok(serde_json::from_slice(&bytes).ok())
+    }
+
     pub(super) fn new(event: EventId) -> EventFile {
         EventFile { event, start: None, last: None, frames: Vec::new(), left_out: 0 }
     }

@@ -16,6 +16,9 @@ use crate::storage::{
 /// Files that the file system must have room for besides: without any, nothing on the machine can be written.
 const FLOOR_INODES: u64 = 1000;
 
+/// What frames leave of the quota to the `event.json` of their event, so that its end is always written.
+const LIST_BYTES: u64 = 64 << 10;
+
 /// What a small file and a folder take of most file systems.
 const BLOCK: u64 = 4096;
 
@@ -111,10 +114,15 @@ impl Store {
             if !entry.file_type()?.is_dir() {
                 continue;
             }
-            if visible != name {
-                self.finish_removal(visible)?;
-            } else if let Some(folder) = self.survey(name)? {
-                self.folders.insert(number, folder);
+            let found = match visible == name {
+                true => self.survey(name),
+                false => self.finish_removal(visible).map(|()| None),
+            };
+            match found {
+                Ok(Some(folder)) => drop(self.folders.insert(number, folder)),
+                Ok(None) => {}
+                // One folder that the card has lost is no reason to keep nothing any more.
+                Err(e) => log::warn!("evidence: {}: {e}; left as it is", entry.path().display()),
             }
         }
         Ok(())
@@ -154,8 +162,7 @@ impl Store {
     fn is_unnamed_event_file(&self, folder: &Path, name: &str) -> bool {
         name == temporary_name(EVENT_FILE)
             && !folder.join(EVENT_FILE).exists()
-            && fs::read(folder.join(name))
-                .is_ok_and(|bytes| serde_json::from_slice::<EventFile>(&bytes).is_ok())
+            && EventFile::read(&folder.join(name)).is_ok_and(|file| file.is_some())
     }
 
     /// The newest folder of an event.
@@ -193,6 +200,16 @@ impl Store {
     pub(super) fn put(&mut self, number: u64, name: &str, bytes: &[u8]) -> Result<(), Trouble> {
         let path = self.path(number).join(name);
         let before = fs::symlink_metadata(&path).map_or(0, |found| taken(found.len()));
+        let reserve = if name == EVENT_FILE { 0 } else { LIST_BYTES };
+        let growth = taken(bytes.len() as u64).saturating_sub(before);
+        let alone = self.folders.get(&number).map_or(0, |folder| folder.bytes) + growth + reserve;
+        if alone > self.limits.quota_bytes {
+            let quota = megabytes(self.limits.quota_bytes);
+            return Err(Trouble::Refused(format!(
+                "{}: its event alone would be larger than evidence.quota_mb ({quota})",
+                path.display()
+            )));
+        }
         self.make_room(Some(number), taken(bytes.len() as u64), 1)?;
         self.disk.put(&path, bytes).map_err(|e| StorageError::of(&path, &e))?;
         if let Some(folder) = self.folders.get_mut(&number) {
@@ -229,14 +246,7 @@ impl Store {
         keep: Option<u64>,
         bytes: u64,
         files: u64,
-    ) -> Result<(), Trouble> {
-        let kept = keep.and_then(|keep| self.folders.get(&keep)).map_or(0, |folder| folder.bytes);
-        if kept + bytes > self.limits.quota_bytes {
-            let quota = megabytes(self.limits.quota_bytes);
-            return Err(Trouble::Refused(format!(
-                "the event alone would be larger than evidence.quota_mb ({quota})"
-            )));
-        }
+    ) -> Result<(), StorageError> {
         while self.bytes() + bytes > self.limits.quota_bytes && self.delete_oldest(keep)? {}
 
         let Some(short) = self.short_of(bytes, files)? else { return Ok(()) };
@@ -246,14 +256,14 @@ impl Store {
             files: others().map(|(_, folder)| folder.files).sum(),
         };
         if !could_give.covers(short) {
-            return Err(self.too_full(short).into());
+            return Err(self.too_full(short));
         }
         let goal =
             (self.bytes().saturating_sub(short.bytes), self.files().saturating_sub(short.files));
         while (self.bytes() > goal.0 || self.files() > goal.1) && self.delete_oldest(keep)? {}
         // Some file systems are slow to give back what was deleted: better to try again later than to delete more.
         match self.short_of(bytes, files)? {
-            Some(short) => Err(self.too_full(short).into()),
+            Some(short) => Err(self.too_full(short)),
             None => Ok(()),
         }
     }
@@ -279,23 +289,34 @@ impl Store {
         StorageError::new(StorageErrorKind::Full, &self.dir, why)
     }
 
-    /// Deletes the event with the smallest number; `false` if there is none but `keep`.
+    /// Deletes the event with the smallest number, or of those that can be deleted; `false` if there is none but `keep`.
     fn delete_oldest(&mut self, keep: Option<u64>) -> Result<bool, StorageError> {
-        let oldest = self.folders.keys().copied().find(|number| Some(*number) != keep);
-        let Some(oldest) = oldest else { return Ok(false) };
-        let path = self.path(oldest);
-        let name = self.folders.get(&oldest).map_or(String::new(), |folder| folder.name.clone());
-        let hidden = self.dir.join(gone_name(&name));
+        let mut first_error = None;
+        let numbers: Vec<u64> = self.folders.keys().copied().collect();
+        for number in numbers.into_iter().filter(|number| Some(*number) != keep) {
+            match self.delete(number) {
+                Ok(()) => {
+                    self.folders.remove(&number);
+                    self.usage.add_deleted(1);
+                    self.report();
+                    return Ok(true);
+                }
+                Err(e) => drop(first_error.get_or_insert(StorageError::of(&self.path(number), &e))),
+            }
+        }
+        first_error.map_or(Ok(false), Err)
+    }
+
+    fn delete(&self, number: u64) -> io::Result<()> {
+        let Some(folder) = self.folders.get(&number) else { return Ok(()) };
+        let hidden = self.dir.join(gone_name(&folder.name));
         // From here on a whole event is there, or none.
-        let removed = match self.disk.rename(&path, &hidden) {
-            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
-            renamed => renamed.and_then(|()| self.finish_removal(&name)),
-        };
-        removed.map_err(|e| StorageError::of(&path, &e))?;
-        self.folders.remove(&oldest);
-        self.usage.add_deleted(1);
-        self.report();
-        Ok(true)
+        match self.disk.rename(&self.path(number), &hidden) {
+            // Somebody was faster, or an earlier try came so far.
+            Err(e) if e.kind() == io::ErrorKind::NotFound && !hidden.exists() => Ok(()),
+            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
+            _ => self.finish_removal(&folder.name),
+        }
     }
 
     /// Removes what is ours of a folder that is to go. One that holds something else as well gets its name back.

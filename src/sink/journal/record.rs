@@ -18,6 +18,10 @@ pub const MAX_LINE: usize = 64 << 10;
 /// Bytes that the checksum and the end of the object add to a line.
 pub(super) const SEAL: usize = r#","crc":"00000000"}"#.len() + 1;
 
+/// How the line of a score begins, and that of a note.
+pub(super) const SCORE_START: &[u8] = br#"{"record":"score","#;
+pub(super) const NOTE_START: &[u8] = br#"{"record":"note","#;
+
 /// What a line says.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "record", rename_all = "lowercase")]
@@ -28,6 +32,12 @@ pub enum Record {
     Score(ScoreLine),
     /// The journal speaks of itself. Each segment begins with one.
     Note(Note),
+}
+
+impl Record {
+    pub(super) fn is_message(&self) -> bool {
+        matches!(self, Record::Message(_))
+    }
 }
 
 /// What was said of one region of one frame.

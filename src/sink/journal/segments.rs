@@ -92,8 +92,10 @@ impl Segments {
         };
         if begin_anew {
             segments.note = "the segment before could not be flushed".into();
-        } else {
-            segments.go_on().map_err(failed)?;
+        } else if let Err(e) = segments.go_on() {
+            // A new segment is begun; a torn line costs a reader no more than itself.
+            log::warn!("journal: {}; the newest segment is left as it is", failed(e));
+            segments.current = None;
         }
         segments.make_room(0).map_err(failed)?;
         segments.report();
@@ -107,11 +109,7 @@ impl Segments {
         if number != self.last_number || len >= self.limits.segment_bytes {
             return Ok(());
         }
-        let file = match self.disk.open(&self.path(number)) {
-            // Another user's: a new segment is begun.
-            Err(e) if e.kind() == io::ErrorKind::PermissionDenied => return Ok(()),
-            opened => opened?,
-        };
+        let file = self.disk.open(&self.path(number))?;
         let mut current =
             Current { number, file, len, unclean: false, name_unflushed: true, flushed: true };
         if current.file.byte_before(len)?.is_some_and(|last| last != b'\n') {
@@ -265,19 +263,23 @@ impl Segments {
         self.sizes.len() > LEFT_WHEN_FULL && self.delete_oldest().is_ok()
     }
 
+    /// Deletes the oldest segment, or of those that can be deleted, but not the one that is written to.
     fn delete_oldest(&mut self) -> io::Result<()> {
-        let Some((&oldest, _)) = self.sizes.first_key_value() else { return Ok(()) };
-        match self.disk.remove(&self.path(oldest)) {
-            Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
-            _ => {}
+        let current = self.current.as_ref().map(|current| current.number);
+        let mut first_error = None;
+        let numbers: Vec<u64> = self.sizes.keys().copied().collect();
+        for number in numbers.into_iter().filter(|number| Some(*number) != current) {
+            match self.disk.remove(&self.path(number)) {
+                Err(e) if e.kind() != io::ErrorKind::NotFound => drop(first_error.get_or_insert(e)),
+                _ => {
+                    self.sizes.remove(&number);
+                    self.usage.add_deleted(1);
+                    self.report();
+                    return Ok(());
+                }
+            }
         }
-        self.sizes.remove(&oldest);
-        if self.current.as_ref().is_some_and(|current| current.number == oldest) {
-            self.current = None;
-        }
-        self.usage.add_deleted(1);
-        self.report();
-        Ok(())
+        Err(first_error.unwrap_or(io::ErrorKind::StorageFull.into()))
     }
 
     fn bytes(&self) -> u64 {

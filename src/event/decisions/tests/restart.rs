@@ -64,6 +64,15 @@ fn events_of_an_earlier_boot_end_too() {
 }
 
 #[test]
+fn without_a_journal_numbers_begin_where_they_are_told_to() {
+    let mut decisions = fresh();
+    decisions.number_from(5_000, 80_000);
+    decisions.number_from(1, 1);
+    let said = decisions.scored(0, &[verdict(0.01)], at(0), machine());
+    assert_eq!((said[0].event.number(), said[0].seq), (Some(5_000), 80_000));
+}
+
+#[test]
 fn what_makes_no_sense_does_no_harm() {
     let mut odd = past();
     odd.reverse();
@@ -88,14 +97,6 @@ fn a_damaged_memory_blinds_nothing() {
     assert_eq!(decisions.alarms_left(1000), Some(2));
     let cooled = at(1000 + AlarmSettings::default().cooldown_s * 1000);
     assert_eq!(decisions.scored(1, &[verdict(0.01)], cooled, machine()).len(), 1);
-}
-
-#[test]
-fn who_knows_nothing_uses_no_name_twice() {
-    let mut decisions = fresh();
-    decisions.number_from(700);
-    let said = decisions.scored(0, &[verdict(0.01)], at(70_000), machine());
-    assert_eq!((said[0].event.number(), said[0].seq), (Some(700), 700));
 }
 
 proptest! {
