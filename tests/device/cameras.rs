@@ -134,7 +134,9 @@ fn injected_faults_of_all_kinds_are_survived() {
     let camera = bench.camera();
     bench.config(&camera.source(), "");
     let faults = "drop=0.1,corrupt=0.1,truncate=0.1,freeze=0.02,stall=0.005,disconnect=0.03,seed=7";
-    let start = |command: &mut Command| drop(command.args(["--faults", faults]));
+    let start = |command: &mut Command| {
+        command.args(["--faults", faults]);
+    };
     let mut device = Device::start(&bench, start).ready();
     for kind in [FaultKind::Lost, FaultKind::Truncated] {
         device.message("a fault", |message| fault(message) == Some(kind));

@@ -147,7 +147,7 @@ dir = "{here}/journal"
     }
 }
 
-fn records(journal: &Path) -> impl Iterator<Item = Record> {
+fn records(journal: &Path) -> impl Iterator<Item = Record> + use<> {
     // There is none before the first run.
     Reader::open(journal).into_iter().flatten()
 }

@@ -8,7 +8,9 @@ use crate::program::{Bench, Device, success};
 
 /// Starts it with variables, which must fail; gives the code and what was said.
 fn refused(bench: &Bench, variables: &[(&str, &str)]) -> (i32, String) {
-    let start = |command: &mut Command| drop(command.envs(variables.iter().copied()));
+    let start = |command: &mut Command| {
+        command.envs(variables.iter().copied());
+    };
     let device = Device::start(bench, start);
     let ended = device.ended();
     assert!(!ended.said.contains("panicked"), "{}", ended.said);
@@ -24,7 +26,7 @@ fn exit_codes_tell_what_has_to_be_mended() {
     let port = taken.local_addr().unwrap().to_string();
     let (lamp, store) = (bench.lamp_section(), bench.path("empty"));
     fs::create_dir_all(store.join("versions")).unwrap();
-    bench.write("short-token", "abc\n");
+    let token = bench.write("short-token", "abc\n");
     let cases: &[(i32, &str, &[(&str, &str)])] = &[
         // What may pass, or is mended elsewhere: another start may do.
         (1, "no such model directory", &[("ODDSIGHT_MODEL__DIR", "/nowhere/model")]),
@@ -64,7 +66,7 @@ fn exit_codes_tell_what_has_to_be_mended() {
             "token",
             &[
                 ("ODDSIGHT_HTTP__LISTEN", "0.0.0.0:0"),
-                ("ODDSIGHT_HTTP__TOKEN_FILE", bench.path("short-token").to_str().unwrap()),
+                ("ODDSIGHT_HTTP__TOKEN_FILE", token.to_str().unwrap()),
             ],
         ),
         (78, "names no key", &[("ODDSIGHT_CAMERA__STAL_MS", "3")]),
@@ -116,7 +118,9 @@ fn a_word_more_is_said_when_the_command_line_asks() {
     bench.config(&camera.source(), "[log]\nlevel = \"warn\"\n");
     let device = bench.start().ready();
     assert_eq!(device.stop().said, "");
-    let loud = |command: &mut Command| drop(command.arg("-v"));
+    let loud = |command: &mut Command| {
+        command.arg("-v");
+    };
     let ended = Device::start(&bench, loud).ready().stop();
     assert!(ended.said.contains("watching pipe:"), "{}", ended.said);
 }
