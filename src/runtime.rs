@@ -65,6 +65,9 @@ const DRAIN: Duration = Duration::from_millis(1500);
 /// … and this long when the source has ended, unless the program is told to stop then.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// A source that can wait does so until what came of it is written, but no longer than this.
+const BEHIND_MS: u64 = 10_000;
+
 /// A camera thread that did not come round for so long hangs, or for as long as the watchdog waits: opening a device may
 /// take some seconds, reading may not.
 const CAMERA_HANGS_MS: u64 = 60_000;
@@ -138,6 +141,8 @@ struct Device {
     is_proven: bool,
     started_ms: u64,
     openings: u64,
+    /// Since when outlets have had more than they write.
+    behind_ms: Option<u64>,
     chores_ms: u64,
     models_ms: u64,
 }
@@ -191,6 +196,7 @@ impl Device {
             is_proven: false,
             started_ms: now.mono_ms,
             openings: 0,
+            behind_ms: None,
             chores_ms: 0,
             models_ms: now.mono_ms,
             config,
@@ -231,8 +237,9 @@ impl Device {
             }
             // In this order: the last frame and the last fault may come between the two.
             let ended = self.capture.has_ended();
-            let captured = self.capture.frame(FRAME_WAIT);
-            let is_over = ended && captured.is_none();
+            let waits = self.waits();
+            let captured = if waits { None } else { self.capture.frame(FRAME_WAIT) };
+            let is_over = ended && captured.is_none() && !waits;
             let now = self.clock.now();
             let machine = self.sensors.machine(now.mono_ms);
             self.look(captured, machine)?;
@@ -247,6 +254,21 @@ impl Device {
                 self.chores(now, machine);
             }
         }
+    }
+
+    /// Lets a stored source wait a moment if its pictures come faster than what is said of them is written.
+    fn waits(&mut self) -> bool {
+        if self.config.camera.source.is_live() || !self.outputs.is_behind() {
+            self.behind_ms = None;
+            return false;
+        }
+        let now_ms = self.clock.now().mono_ms;
+        let since_ms = *self.behind_ms.get_or_insert(now_ms);
+        let waits = now_ms.saturating_sub(since_ms) < BEHIND_MS;
+        if waits {
+            std::thread::sleep(FRAME_WAIT / 10);
+        }
+        waits
     }
 
     /// What the camera gave: a frame, if there was one, and what went wrong before and after it.

@@ -20,7 +20,7 @@ use crate::sink::webhook::WebhookSink;
 use crate::status::Board;
 
 /// The queue of what is on the device itself: deep, unlimited, and tried again soon.
-const LOCAL: OutboxSettings =
+pub const LOCAL: OutboxSettings =
     OutboxSettings { queue: 1024, per_minute: 0, retry_ms: 1000, retry_most_ms: 30_000 };
 
 /// So many segments of the journal are read at the start: what is older is in the memo.

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::capture::Captured;
 use super::errands::Errands;
+use super::outlets;
 use super::watch::{Outcome, Step};
 use crate::clock::Stamp;
 use crate::event::Message;
@@ -120,6 +121,13 @@ impl Outputs {
         self.board.sinks(self.outboxes.iter().map(sink_status).collect());
         self.board.storage(self.kept.iter().map(|kept| kept.status(now.mono_ms)).collect());
         self.kept.iter().for_each(|kept| kept.ask(now.mono_ms, errands));
+    }
+
+    /// Whether more comes than is written: a source that can wait should.
+    pub fn is_behind(&self) -> bool {
+        let many = outlets::LOCAL.queue as u64 / 2;
+        self.scores.as_ref().is_some_and(ScoreLog::is_half_full)
+            || self.outboxes.iter().any(|outbox| outbox.counts().queued >= many)
     }
 
     /// Begins what [`Outputs::close`] waits for.

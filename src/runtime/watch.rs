@@ -28,6 +28,8 @@ pub struct WatchSettings {
     pub pace: PaceSettings,
     pub alarm: AlarmSettings,
     pub drift: DriftSettings,
+    /// All frames have one size, as a camera's do, and not those of pictures that somebody gathered.
+    pub one_size: bool,
 }
 
 impl WatchSettings {
@@ -44,7 +46,14 @@ impl WatchSettings {
             pace,
             alarm: config.alarm.clone(),
             drift: config.drift.clone(),
+            one_size: config.camera.source.is_live(),
         }
+    }
+
+    /// Quality by these settings, of frames that were promised to have this size.
+    fn quality(&self, size: Option<(u32, u32)>) -> Quality {
+        let quality = Quality::new(&self.quality, size);
+        if self.one_size { quality.of_one_size() } else { quality }
     }
 
     fn rules(&self) -> Rules {
@@ -173,7 +182,7 @@ impl Watch {
             eye,
             regions,
             size,
-            quality: Quality::new(&settings.quality, size),
+            quality: settings.quality(size),
             change: Change::new(&settings.gate),
             pace: Pace::new(&settings.pace),
             light: Light::new(settings.alarm.light_change),
@@ -294,7 +303,7 @@ impl Watch {
     ) -> Vec<Message> {
         let old = std::mem::replace(&mut self.settings, settings.clone());
         if old.quality != settings.quality {
-            self.quality = Quality::new(&settings.quality, self.size);
+            self.quality = settings.quality(self.size);
         }
         if old.gate != settings.gate {
             self.change = Change::new(&settings.gate);

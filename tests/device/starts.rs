@@ -45,7 +45,7 @@ fn exit_codes_tell_what_has_to_be_mended() {
             1,
             "gpiochip99",
             &[
-                ("ODDSIGHT_LEARN__DIR", "/tmp"),
+                ("ODDSIGHT_LEARN__DIR", "/nowhere/learnt"),
                 ("ODDSIGHT_LEARN__BUTTON_LINE", "3"),
                 ("ODDSIGHT_LEARN__BUTTON_CHIP", "/dev/gpiochip99"),
             ],

@@ -54,7 +54,7 @@ fn a_folder_and_a_tar_are_played_once() {
 
 #[test]
 fn no_score_of_many_pictures_is_lost() {
-    const PICTURES: usize = 6000;
+    const PICTURES: usize = 20_000;
     let bench = Bench::new();
     // Small, so that they come faster than a camera's.
     let mut builder = tar::Builder::new(Vec::new());

@@ -198,6 +198,12 @@ fn a_second_signal_ends_it_at_once() {
     let mut device = bench.start().ready();
     device.wait_for("STOPPING=1", |device| (device.count("STOPPING=1") > 0).then_some(()));
     device.signal(Signal::TERM);
+    // Two signals of a kind that wait to be handled are one.
+    let status = format!("/proc/{}/status", device.pid().as_raw_nonzero());
+    wait_for("the first one to be taken", || {
+        let status = std::fs::read_to_string(&status).unwrap();
+        status.lines().any(|line| line == "ShdPnd:\t0000000000000000").then_some(())
+    });
     device.signal(Signal::TERM);
     assert_eq!(device.ended().code, Some(1));
 }
