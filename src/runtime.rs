@@ -17,6 +17,7 @@ mod memo;
 pub mod memory;
 mod outlets;
 mod outputs;
+mod remedy;
 mod shelf;
 mod signals;
 mod supervisor;
@@ -49,6 +50,7 @@ use capture::CameraFault;
 use errands::{Errands, in_background};
 use learning::Learning;
 use memo::Memo;
+use remedy::Remedy;
 
 /// Longest wait for a frame before signals and faults are looked at.
 const FRAME_WAIT: Duration = Duration::from_millis(100);
@@ -131,6 +133,7 @@ struct Device {
     watch: Watch,
     capture: Capture,
     outputs: Outputs,
+    remedy: Remedy,
     learning: Learning,
     sensors: Sensors,
     memo: Option<Memo>,
@@ -191,6 +194,7 @@ impl Device {
         let mut device = Device {
             supervisor: Supervisor::find(),
             model: InUse { name, dir, number },
+            remedy: Remedy::new(config.camera.stall_ms, now.mono_ms),
             coming: None,
             tried: None,
             is_proven: false,
@@ -299,6 +303,7 @@ impl Device {
         self.hear(&step.messages);
         self.outputs.frame(captured, step, self.watch.regions());
         if judged {
+            self.remedy.good(captured.at.mono_ms);
             self.supervisor.alive(captured.at.mono_ms);
         }
         if scored && !self.is_proven {
@@ -339,6 +344,13 @@ impl Device {
             self.supervisor.alive(now.mono_ms);
         }
         self.supervisor.says(self.says(now));
+        if let Some(fault) = self.watch.decisions().fault()
+            && self.config.camera.source.is_live()
+            && self.remedy.is_due(fault.fault, now.mono_ms)
+        {
+            log::warn!("no frame shows anything: the camera is closed and opened again");
+            self.capture.reopen();
+        }
         let board = &self.outputs.board;
         board.machine(machine, self.sensors.rss_bytes());
         board.drift(self.drifts());

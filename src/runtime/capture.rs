@@ -62,6 +62,7 @@ struct Shared {
     beat_ms: AtomicU64,
     openings: AtomicU64,
     ended: AtomicBool,
+    reopen: AtomicBool,
     stop: AtomicBool,
 }
 
@@ -77,6 +78,7 @@ impl Capture {
             beat_ms: AtomicU64::new(clock.now().mono_ms),
             openings: AtomicU64::new(0),
             ended: AtomicBool::new(false),
+            reopen: AtomicBool::new(false),
             stop: AtomicBool::new(false),
         });
         let (tell_fault, faults) = sync_channel(FAULTS);
@@ -103,6 +105,11 @@ impl Capture {
     /// The faults that were not told yet, the oldest first.
     pub fn faults(&self) -> Vec<CameraFault> {
         self.faults.try_iter().take(FAULTS).collect()
+    }
+
+    /// Has the camera closed and opened again.
+    pub fn reopen(&self) {
+        self.shared.reopen.store(true, Relaxed);
     }
 
     /// The source has no more frames; one may be left to be taken.
@@ -164,6 +171,9 @@ impl Reader {
     fn read(mut self) {
         let shared = self.shared.clone();
         while !shared.stop.load(Relaxed) {
+            if shared.reopen.swap(false, Relaxed) {
+                self.camera.reopen(self.clock.now());
+            }
             let seen = self.camera.next(self.clock.now());
             let at = self.clock.now();
             shared.beat_ms.store(at.mono_ms, Relaxed);

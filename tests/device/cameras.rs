@@ -100,6 +100,29 @@ fn frames_that_show_nothing_are_faults() {
 }
 
 #[test]
+fn a_camera_that_hangs_on_one_picture_is_opened_again() {
+    let bench = Bench::new();
+    // It shows one picture for ever, until it is started again.
+    bench.write("a.jpg", &scenes().normal[0]);
+    bench.write("b.jpg", &scenes().normal[1]);
+    let script = "#!/bin/sh\necho start >> starts\nif [ $(wc -l < starts) -gt 1 ]; then b=b.jpg; else b=a.jpg; fi\n\
+                  while :; do cat a.jpg; sleep 0.02; cat $b; sleep 0.02; done\n";
+    let script = bench.write("camera", script);
+    rustix::fs::chmod(&script, rustix::fs::Mode::from(0o755)).unwrap();
+    bench.config(&format!("pipe:{}", script.display()), "");
+    // Ten times as long is waited for frames that show something.
+    let start = |command: &mut Command| {
+        command.env("ODDSIGHT_CAMERA__STALL_MS", "500");
+    };
+    let mut device = Device::start(&bench, start).ready();
+    let start = device.fault(FaultKind::Frozen);
+    device.end_of(&start);
+    let starts = std::fs::read_to_string(bench.path("starts")).unwrap();
+    assert!(starts.lines().count() > 1, "{starts}");
+    finish(&bench, device);
+}
+
+#[test]
 fn a_flood_without_a_picture_holds_up_nothing() {
     let bench = Bench::new();
     bench.config("pipe:yes this is no picture", "[http]\nlisten = \"127.0.0.1:0\"\n");
