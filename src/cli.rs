@@ -6,7 +6,8 @@ use anyhow::{Context as _, Result};
 use clap::Args;
 use oddsight::backbone::Threads;
 use oddsight::kernel::Kernel;
-use oddsight::model::{Model, ModelError};
+use oddsight::model::Model;
+use oddsight::model::store::Store;
 use oddsight::verdict::Verdict;
 use serde_json::{Map, Value, json};
 
@@ -46,8 +47,13 @@ impl EngineArgs {
         self.kernel.unwrap_or_else(Kernel::detect)
     }
 
-    fn open(&self, dir: &Path) -> Result<Model, ModelError> {
-        oddsight::runtime::memory::returned_while(|| Model::open_for(dir, self.kernel()))
+    /// Opens a model directory, or the current model of a store.
+    fn open(&self, dir: &Path) -> Result<Model> {
+        let current = if Store::is_at(dir) { Some(Store::at(dir).current()?.dir) } else { None };
+        let dir = current.as_deref().unwrap_or(dir);
+        let model =
+            oddsight::runtime::memory::returned_while(|| Model::open_for(dir, self.kernel()));
+        Ok(model?)
     }
 
     fn threads(&self) -> Result<Threads> {

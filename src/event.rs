@@ -22,7 +22,7 @@ use crate::clock::{Stamp, boot_id};
 pub use budget::{Budget, DAY_MS, HoldOff};
 pub use debounce::{Alarm, Debounce, Level, MOST_WINDOW, Rule};
 pub use decider::{AlarmSettings, Decider};
-pub use decisions::{Decisions, Rules, Tally};
+pub use decisions::{Decisions, Memory, Rules, Tally};
 pub use drift::{DriftSettings, DriftState, DriftTest};
 pub use fault::{FaultDecider, FaultRule};
 

@@ -2,7 +2,7 @@
 //!
 //! A [`Learner`] sees the features of frames as they are scored. Memory is bounded by two uniform samples of what it saw: one
 //! that heads are fitted to, one that they are calibrated with. Frames of a video resemble their neighbours, so the two come
-//! from different stretches of time: of every three blocks of [`BLOCK_MS`] the first two are fitted to, the third calibrates.
+//! from different stretches of time: of every three blocks the first two are fitted to, the third calibrates.
 //!
 //! The new heads have the form of the old model's. Mixtures and nearest neighbours are fitted anew; heads on logits have
 //! nothing to fit; a refined head becomes its prior, for its residual was trained against another one. Then energies are
@@ -22,13 +22,16 @@ use crate::fit::{
     Components, EachRow, FitError, KnnOptions, MixtureOptions, Moments, Rows, fit_knn, fit_mixture,
 };
 use crate::model::{HeadsBlob, Model, SelfTest};
-use crate::verdict::Calibration;
+use crate::verdict::{Alpha, Calibration};
 
 pub use error::{LearnError, LearnErrorKind};
 use sample::Sample;
 
-/// Length of a block of time that goes to one of the two samples.
+/// Length of a block of time that goes to one of the two samples; a short watch has shorter ones.
 pub const BLOCK_MS: u64 = 10_000;
+
+/// A watch has so many blocks at least.
+const BLOCKS: u64 = 60;
 
 /// Most frames that heads are fitted to: 17 MB at 512 features.
 pub const FIT_FRAMES: usize = 4096;
@@ -45,7 +48,12 @@ const FRAMES_A_COMPONENT: usize = 50;
 /// Collects the features of a running camera.
 pub struct Learner {
     base: Model,
+    /// What the new model will be packed with.
+    alpha: f64,
+    /// Calibration frames that it needs at least.
+    wanted: u64,
     started_ms: Option<u64>,
+    block_ms: u64,
     fit: Sample,
     calibration: Sample,
 }
@@ -63,7 +71,7 @@ pub struct Progress {
     pub fit_frames: u64,
     /// Frames seen for calibration.
     pub calibration_frames: u64,
-    /// Calibration frames that the model's alpha wants at least.
+    /// Calibration frames that alpha wants at least.
     pub wanted: u64,
 }
 
@@ -74,6 +82,8 @@ pub struct Learnt {
     pub blob: HeadsBlob,
     /// Frames seen for fitting, and for calibration.
     pub frames: [u64; 2],
+    /// Length of the blocks of time that were fitted to and calibrated with.
+    pub block_ms: u64,
     /// Refined heads that became their priors.
     pub unrefined: Vec<HeadId>,
 }
@@ -88,7 +98,7 @@ impl Learnt {
             "learnt_in_place": {
                 "frames_fitted": self.frames[0],
                 "frames_calibrated": self.frames[1],
-                "block_ms": BLOCK_MS,
+                "block_ms": self.block_ms,
             },
             "heads": self.blob.heads.heads.iter().map(|head| head.id().name()).collect::<Vec<_>>(),
             "alpha": self.blob.alpha,
@@ -100,17 +110,50 @@ impl Learner {
     /// Learns what `base` should call normal; `seed` decides which frames of a long watch are kept.
     pub fn new(base: Model, seed: u64) -> Learner {
         Learner {
+            alpha: base.alpha(),
+            wanted: wanted(base.alpha()),
             base,
             started_ms: None,
+            block_ms: BLOCK_MS,
             fit: Sample::new(FIT_FRAMES, seed),
             calibration: Sample::new(CALIBRATION_FRAMES, seed.wrapping_add(1)),
         }
     }
 
+    /// Learns in so many milliseconds: in less than ten minutes blocks are shorter than [`BLOCK_MS`].
+    pub fn within(self, length_ms: u64) -> Learner {
+        Learner { block_ms: (length_ms / BLOCKS).clamp(1, BLOCK_MS), ..self }
+    }
+
+    /// Learns for this alpha in place of the model's own, and for regions of so many tiles, each of which has its part of
+    /// it.
+    ///
+    /// # Errors
+    ///
+    /// An alpha that no calibration of [`CALIBRATION_FRAMES`] can honour.
+    pub fn for_alpha(mut self, alpha: Alpha, tiles: u32) -> Result<Learner, LearnError> {
+        self.alpha = alpha.get();
+        self.wanted = wanted(alpha.get() / f64::from(tiles.max(1)));
+        if self.wanted > CALIBRATION_FRAMES as u64 {
+            let parts = if tiles > 1 { format!(" in {tiles} tiles") } else { String::new() };
+            return Err(LearnError::new(
+                LearnErrorKind::Calibration,
+                format!(
+                    "alpha {alpha}{parts} wants {} frames to calibrate with, and {CALIBRATION_FRAMES} are kept: set \
+                     model.alpha to {:.4} or more",
+                    self.wanted,
+                    f64::from(tiles.max(1)) / (CALIBRATION_FRAMES + 1) as f64 + 5e-5,
+                    alpha = self.alpha,
+                ),
+            ));
+        }
+        Ok(self)
+    }
+
     /// Takes the features of one frame, or of one region of it, at a monotonic time.
     pub fn add(&mut self, features: &Features, mono_ms: u64) {
         let started = *self.started_ms.get_or_insert(mono_ms);
-        let block = mono_ms.saturating_sub(started) / BLOCK_MS;
+        let block = mono_ms.saturating_sub(started) / self.block_ms;
         if block % 3 == 2 { self.calibration.add(features) } else { self.fit.add(features) }
     }
 
@@ -119,7 +162,7 @@ impl Learner {
         Progress {
             fit_frames: self.fit.seen(),
             calibration_frames: self.calibration.seen(),
-            wanted: (1.0 / self.base.alpha()).ceil() as u64 - 1,
+            wanted: self.wanted,
         }
     }
 
@@ -136,8 +179,8 @@ impl Learner {
                 format!(
                     "{fit_frames} frames to fit to and {calibration_frames} to calibrate with, but {FRAMES_A_COMPONENT} \
                      and {wanted} are wanted (alpha is {}): learn for more minutes, score more frames a second, or \
-                     take a model with a larger alpha",
-                    self.base.alpha()
+                     take a larger alpha",
+                    self.alpha
                 ),
             ));
         }
@@ -151,13 +194,22 @@ impl Learner {
             made_by: concat!("oddsight ", env!("CARGO_PKG_VERSION"), ", learnt in place").into(),
             heads,
             calibration_q16: calibration.energies_q16().to_vec(),
+            alpha: self.alpha,
             class_names: Vec::new(),
             self_test: SelfTest::default(),
             ..self.base.blob().clone()
         };
         let blob = self_tested(&self.base, blob)?;
-        Ok(Learnt { blob, frames: [fit_frames, calibration_frames], unrefined })
+        let frames = [fit_frames, calibration_frames];
+        Ok(Learnt { blob, frames, block_ms: self.block_ms, unrefined })
     }
+}
+
+/// The smallest calibration that honours this alpha.
+fn wanted(alpha: f64) -> u64 {
+    let least = (1.0 / alpha).ceil() as u64 - 1;
+    // Where the division rounds down, one more is needed.
+    least + u64::from(alpha < 1.0 / (least + 1) as f64)
 }
 
 fn self_tested(base: &Model, blob: HeadsBlob) -> Result<HeadsBlob, LearnError> {

@@ -4,6 +4,7 @@
 //! filters beyond a level.
 
 use std::io::Write as _;
+use std::sync::OnceLock;
 
 use log::{Level, LevelFilter, Log, Metadata, Record};
 
@@ -39,6 +40,9 @@ impl Log for Stderr {
     fn flush(&self) {}
 }
 
+/// What the command line asked for: a configuration may say more, not less.
+static LEAST: OnceLock<LevelFilter> = OnceLock::new();
+
 /// Starts logging: warnings, and with each `verbose` one level more. A second call does nothing.
 pub fn start(verbose: u8) {
     let level = match verbose {
@@ -49,10 +53,11 @@ pub fn start(verbose: u8) {
     let for_journal = std::env::var_os("JOURNAL_STREAM").is_some();
     if log::set_boxed_logger(Box::new(Stderr { for_journal })).is_ok() {
         log::set_max_level(level);
+        LEAST.get_or_init(|| level);
     }
 }
 
-/// Logs so much from now on.
+/// Logs so much from now on, and never less than the program was started with.
 pub fn set_level(level: LevelFilter) {
-    log::set_max_level(level);
+    log::set_max_level(LEAST.get().map_or(level, |least| level.max(*least)));
 }

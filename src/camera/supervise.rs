@@ -166,6 +166,15 @@ impl Supervised {
         }
     }
 
+    /// Closes the source, whose frames are of no use, and opens it again after the first pause. One that would begin anew
+    /// is left alone.
+    pub fn reopen(&mut self, now: Stamp) {
+        if !self.finite && matches!(self.state, State::Open(_)) {
+            let due_ms = now.mono_ms.saturating_add(self.back_off.first_ms);
+            self.state = State::Closed { due_ms };
+        }
+    }
+
     /// How long nothing will come, because the source is closed; zero when it is worth calling again at once.
     pub fn pause(&self, now: Stamp) -> Duration {
         match self.state {

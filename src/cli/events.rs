@@ -133,7 +133,7 @@ pub fn run(args: &EventsArgs) -> Result<()> {
 }
 
 /// Says what could not be read, once.
-fn warn_of(skipped: Skipped, reported: &mut Skipped) {
+pub(super) fn warn_of(skipped: Skipped, reported: &mut Skipped) {
     if skipped == *reported {
         return;
     }

@@ -6,7 +6,10 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 use clap::{Args, Subcommand};
 use oddsight::config::{self, Config};
+use oddsight::gate::Region;
+use oddsight::model::Model;
 use oddsight::model::store::{Installed, MANIFEST_FILE, Manifest, PublicKey, Store, Trust};
+use oddsight::runtime::honours;
 use serde_json::json;
 
 /// Arguments of `oddsight model`.
@@ -87,12 +90,12 @@ pub fn run(args: &ModelArgs) -> Result<()> {
 }
 
 impl StoreArgs {
-    /// The store, and the key that its configuration asks for.
-    fn open(&self) -> Result<(Store, Option<PublicKey>)> {
+    /// The store, and the configuration of the device that uses it, if there is one.
+    fn open(&self) -> Result<(Store, Option<Config>)> {
         match (&self.config, &self.store) {
             (Some(path), _) => {
                 let config = Config::load(path, &config::environment())?;
-                Ok((Store::at(&config.model.dir), config.model.public_key))
+                Ok((Store::at(&config.model.dir), Some(config)))
             }
             (None, Some(dir)) => Ok((Store::at(dir), None)),
             (None, None) => anyhow::bail!("give --config FILE or --store DIR"),
@@ -101,14 +104,26 @@ impl StoreArgs {
 }
 
 fn install(args: &InstallArgs) -> Result<()> {
-    let (store, public_key) = args.store.open()?;
-    let public_key = args.key.clone().or(public_key);
-    let installed = store.install(&args.source, &Trust { public_key, force: args.force })?;
+    let (store, config) = args.store.open()?;
+    let configured = config.as_ref().and_then(|config| config.model.public_key.clone());
+    let trust = Trust { public_key: args.key.clone().or(configured), force: args.force };
+    let installed = store.install_if(&args.source, &trust, &|model| match &config {
+        Some(config) => fits(model, config),
+        None => Ok(()),
+    })?;
     writeln!(stdout(), "current: {}", said(&installed))?;
     if let Some(previous) = store.previous()? {
         writeln!(stdout(), "previous: {}", said(&previous))?;
     }
     Ok(())
+}
+
+/// Whether a device can run with this model: one that it would refuse when it is started must not come into use.
+fn fits(model: &Model, config: &Config) -> Result<(), String> {
+    let regions = config.regions.iter().map(Region::new).collect::<Result<Vec<_>, _>>();
+    let regions = regions.map_err(|e| e.to_string())?;
+    let honoured = honours(model, config.model.alpha, &regions);
+    honoured.map(drop).map_err(|e| format!("model.alpha: {e}"))
 }
 
 fn list(args: &ListArgs) -> Result<()> {

@@ -11,7 +11,7 @@ use oddsight::camera::{FrameSource as _, Next};
 use oddsight::clock::Stamp;
 use oddsight::event::AlarmSettings;
 use oddsight::event::replay::{ScoredFrame, Summary, replay};
-use oddsight::sink::journal::{Reader, Record, ScoreLine};
+use oddsight::sink::journal::{Reader, Record, ScoreLine, Skipped};
 use oddsight::verdict::Alpha;
 use serde_json::json;
 
@@ -71,11 +71,17 @@ pub fn run(args: &ReplayArgs) -> Result<()> {
         Some(dir) => pictures(args, dir)?,
         None => Vec::new(),
     };
+    let mut reported = Skipped::default();
     for &alpha in &args.alpha {
         let summary = match &args.model {
             Some(_) => replay(frames.iter().cloned(), alpha, &settings),
             // Read anew for each alpha: a journal may be larger than memory.
-            None => replay(scores(args)?, alpha, &settings),
+            None => {
+                let mut journal = Reader::open(&args.seen)?;
+                let summary = replay(scores(&mut journal), alpha, &settings);
+                super::events::warn_of(journal.skipped(), &mut reported);
+                summary
+            }
         };
         ensure!(
             summary.frames > 0,
@@ -88,12 +94,11 @@ pub fn run(args: &ReplayArgs) -> Result<()> {
 }
 
 /// The scores of a journal.
-fn scores(args: &ReplayArgs) -> Result<impl Iterator<Item = ScoredFrame>> {
-    let records = Reader::open(&args.seen)?;
-    Ok(records.filter_map(|record| match record {
+fn scores(journal: &mut Reader) -> impl Iterator<Item = ScoredFrame> {
+    journal.filter_map(|record| match record {
         Record::Score(line) => Some(scored(line)),
         _ => None,
-    }))
+    })
 }
 
 fn scored(line: ScoreLine) -> ScoredFrame {

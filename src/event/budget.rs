@@ -40,6 +40,11 @@ impl Budget {
         (self.per_day > 0).then(|| self.per_day.saturating_sub(spent.count() as u32))
     }
 
+    /// When the alarms of the last 24 hours began that are counted, the oldest first.
+    pub fn spent_ms(&self) -> impl Iterator<Item = u64> {
+        self.spent_ms.iter().copied()
+    }
+
     /// From now on with another limit; what was spent stays spent.
     pub fn set_per_day(&mut self, per_day: u32) {
         self.per_day = per_day;

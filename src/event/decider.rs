@@ -165,6 +165,16 @@ impl Decider {
         self.open.is_some()
     }
 
+    /// When the cool-down is over.
+    pub fn ready_ms(&self) -> u64 {
+        self.ready_ms
+    }
+
+    /// The event that is open, as an update would tell it now.
+    pub fn told(&self) -> Option<Told> {
+        self.open.as_ref().map(|open| open.tell(Phase::Update))
+    }
+
     /// Whether the next frames matter, moved or not: an event must end, or flagged frames wait for more.
     pub fn is_attentive(&self) -> bool {
         self.open.is_some() || self.debounce.is_pending()

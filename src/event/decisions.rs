@@ -1,5 +1,7 @@
 //! All decisions together: what is said to the world, and in which order.
 
+mod memory;
+
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
@@ -11,6 +13,8 @@ use super::{
 use crate::clock::{Stamp, boot_id};
 use crate::gate::QualitySettings;
 use crate::verdict::{Alpha, Calibration, Verdict};
+
+pub use memory::Memory;
 
 /// Settings of all decisions.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -68,6 +72,8 @@ struct Voice {
     /// Both wrap: a damaged journal can make them begin anywhere.
     next_event: u64,
     next_seq: u64,
+    /// Messages of this boot with smaller numbers are counted already.
+    counted_seq: u64,
     tally: Tally,
 }
 
@@ -93,6 +99,7 @@ impl Decisions {
                 boot_id: boot_id().into(),
                 next_event: 0,
                 next_seq: 0,
+                counted_seq: 0,
                 tally: Tally::default(),
             },
         }
@@ -221,7 +228,7 @@ impl Decisions {
     }
 
     /// Goes on after a restart of the program: takes the messages that a journal kept, the oldest first, and gives an
-    /// end for each event that has none. Numbers go on where this boot's messages ended, alarms of this boot count for
+    /// end for each event that has none. What a [`Memory`] gave comes before them. Numbers go on where this boot's messages ended, alarms of this boot count for
     /// the budget, and cool-downs run on. To be called before the first frame.
     ///
     /// An event that ends so has no cool-down: if it goes on, it is told again at once. One of an earlier boot ends with
@@ -297,7 +304,7 @@ impl Decisions {
         self.regions.get(region)?.drift.as_ref()
     }
 
-    /// What tests of drift know, by region, to be kept over a restart.
+    /// What tests of drift know, by region.
     pub fn drift_states(&self, now_ms: u64) -> BTreeMap<String, DriftState> {
         let state = |region: &Region| {
             let state = region.drift.as_ref()?.state(now_ms);
@@ -325,6 +332,9 @@ impl Decisions {
         voice.next_seq = voice.next_seq.max(message.seq.saturating_add(1));
         let number = message.event.number().unwrap_or(0);
         voice.next_event = voice.next_event.max(number.saturating_add(1));
+        if message.seq < voice.counted_seq {
+            return;
+        }
         if let Cause::Unusual(unusual) = &message.cause {
             if message.phase == Phase::Start && !unusual.suppressed {
                 self.budget.spend(message.at.mono_ms);
@@ -382,12 +392,17 @@ impl Voice {
             };
             *count += 1;
         }
-        let seq = self.next_seq;
+        let message = self.message(id, told, at, machine);
         self.next_seq = self.next_seq.wrapping_add(1);
+        message
+    }
+
+    /// The next message, which is not said yet.
+    fn message(&self, event: EventId, told: Told, at: Stamp, machine: Machine) -> Message {
         Message {
-            event: id,
+            event,
             phase: told.phase,
-            seq,
+            seq: self.next_seq,
             boot_id: self.boot_id.clone(),
             at,
             started_ms: told.started_ms,

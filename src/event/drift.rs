@@ -152,6 +152,12 @@ impl DriftTest {
         Some(self.tell(Phase::End, drifting.started_ms))
     }
 
+    /// The drift that is open, as an update would tell it now.
+    pub fn told(&self) -> Option<Told> {
+        let drifting = self.drifting.as_ref()?;
+        Some(self.tell(Phase::Update, drifting.started_ms))
+    }
+
     /// Whether a drift is open.
     pub fn is_drifting(&self) -> bool {
         self.drifting.is_some()

@@ -87,6 +87,11 @@ impl FaultDecider {
         self.open.as_ref().map(|open| &open.fault)
     }
 
+    /// The fault that is open, as an update would tell it now.
+    pub fn told(&self) -> Option<Told> {
+        self.open.as_ref().map(|open| open.tell(Phase::Update))
+    }
+
     /// From now on by another rule.
     pub fn set_rule(&mut self, rule: FaultRule) {
         self.rule = rule;

@@ -36,16 +36,33 @@ impl Default for QualitySettings {
 pub struct Quality {
     settings: QualitySettings,
     size: Option<(u32, u32)>,
+    /// The size of the last frames and how many had it, while it is not known which size is the right one.
+    found: Option<Found>,
     /// CRC-32 of the last frame's pixels.
     last_crc: Option<u32>,
     /// Frames in a row, the last one included, that are the same.
     same: u32,
 }
 
+/// So many frames in a row of one size say what the camera's size is: one frame alone may be damaged.
+const ONE_SIZE: u32 = 3;
+
+#[derive(Clone, Copy, Debug)]
+struct Found {
+    size: (u32, u32),
+    frames: u32,
+}
+
 impl Quality {
     /// `size` is the width and height that the camera promised, if it promised any.
     pub fn new(settings: &QualitySettings, size: Option<(u32, u32)>) -> Quality {
-        Quality { settings: settings.clone(), size, last_crc: None, same: 0 }
+        Quality { settings: settings.clone(), size, found: None, last_crc: None, same: 0 }
+    }
+
+    /// From now on frames must have one size: that of the first ones, if none was promised.
+    pub fn of_one_size(mut self) -> Quality {
+        self.found = Some(Found { size: (0, 0), frames: 0 });
+        self
     }
 
     /// Judges the next frame; `look` is of the same picture.
@@ -58,11 +75,11 @@ impl Quality {
         self.count_same(picture);
         let QualitySettings { frozen_frames, black, saturated, .. } = self.settings;
         let (width, height) = (picture.width, picture.height);
+        self.learn_size((width, height));
         if let Some((w, h)) = self.size
             && (width, height) != (w, h)
         {
-            let why =
-                format!("a frame of {width}x{height} pixels, but the camera is set to {w}x{h}");
+            let why = format!("a frame of {width}x{height} pixels, but the camera's are {w}x{h}");
             return Err((FaultKind::WrongSize, why));
         }
         let nearly_all = |count: u64| look.pixels() > 0 && count * 100 >= look.pixels() * 99;
@@ -86,6 +103,15 @@ impl Quality {
         Ok(())
     }
 
+    fn learn_size(&mut self, size: (u32, u32)) {
+        let Some(found) = self.found.as_mut().filter(|_| self.size.is_none()) else { return };
+        let frames = if found.size == size { found.frames + 1 } else { 1 };
+        *found = Found { size, frames };
+        if frames >= ONE_SIZE {
+            self.size = Some(size);
+        }
+    }
+
     /// Pixels are compared, not bytes of the file: a camera that hangs may still write a new time into each header.
     fn count_same(&mut self, picture: &Rgb) {
         if self.settings.frozen_frames == 0 {
@@ -98,7 +124,8 @@ impl Quality {
 
     /// Forgets the last frames: the camera was opened anew, with a size that may be another.
     pub fn reopened(&mut self, size: Option<(u32, u32)>) {
-        *self = Quality::new(&self.settings, size);
+        let found = self.found.map(|_| Found { size: (0, 0), frames: 0 });
+        *self = Quality { found, ..Quality::new(&self.settings, size) };
     }
 }
 
@@ -175,6 +202,23 @@ mod tests {
         let mut quality = Quality::new(&QualitySettings::default(), Some((10, 11)));
         let fault = judge(&mut quality, &picture(100, 0, 0));
         assert_eq!(fault, Err(FaultKind::WrongSize));
+    }
+
+    #[test]
+    fn the_first_frames_say_which_size_is_the_right_one() {
+        let small = Rgb { width: 5, height: 5, pixels: vec![100; 75] };
+        let mut quality = Quality::new(&QualitySettings::default(), None);
+        let mixed = [small.clone(), picture(100, 0, 0)];
+        assert!((0..20).all(|i| judge(&mut quality, &mixed[i % 2]).is_ok()), "any size will do");
+        let mut quality = quality.of_one_size();
+        // A damaged frame at the start does not decide.
+        for _ in 0..2 {
+            assert_eq!(judge(&mut quality, &small), Ok(()));
+            assert!((0..3).all(|level| judge(&mut quality, &picture(100 + level, 0, 0)).is_ok()));
+            assert_eq!(judge(&mut quality, &small), Err(FaultKind::WrongSize));
+            assert_eq!(judge(&mut quality, &picture(100, 0, 0)), Ok(()));
+            quality.reopened(None);
+        }
     }
 
     #[test]

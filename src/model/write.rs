@@ -41,10 +41,9 @@ pub fn write_model(
     let staging = staging(out)?;
     let written = fill(&staging, backbone, blob, card, version)
         .and_then(|()| storage::replace_dir(&staging, out));
-    if written.is_err() {
-        // The error that is reported is the first one; what is left is removed by the next attempt.
-        let _ = fs::remove_dir_all(&staging);
-    }
+    // What was not written, or what `out` was before. The error that is reported is the first one; what is left is
+    // removed by the next attempt.
+    let _ = fs::remove_dir_all(&staging);
     written
 }
 

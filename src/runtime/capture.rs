@@ -4,10 +4,11 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicBool, AtomicU64};
-use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use super::errands::finished_before;
 use crate::camera::{Frame, Latest, Seen, Supervised};
 use crate::clock::{Clock, Stamp};
 use crate::event::FaultKind;
@@ -17,6 +18,12 @@ const FAULTS: usize = 64;
 
 /// Longest sleep of the thread, so that it ends soon when it is told to.
 const NAP: Duration = Duration::from_millis(100);
+
+/// A source that gives one broken frame after the other, as fast as it can, is not read faster than this.
+const FAULT_NAP: Duration = Duration::from_millis(5);
+
+/// How long the thread has for closing the camera; a driver may hold it for ever.
+const CLOSING: Duration = Duration::from_millis(1200);
 
 /// A frame and when it came.
 #[derive(Clone, Debug)]
@@ -43,7 +50,9 @@ pub struct Capture {
     /// The other end of the thread's frames with [`Haste::Every`]. Dropped to let it go.
     frames: Option<Receiver<Captured>>,
     faults: Receiver<CameraFault>,
-    thread: Option<JoinHandle<()>>,
+    thread: JoinHandle<()>,
+    /// Set when the thread was told to end: then it should be over.
+    closed_by: Option<Instant>,
 }
 
 struct Shared {
@@ -53,6 +62,7 @@ struct Shared {
     beat_ms: AtomicU64,
     openings: AtomicU64,
     ended: AtomicBool,
+    reopen: AtomicBool,
     stop: AtomicBool,
 }
 
@@ -68,6 +78,7 @@ impl Capture {
             beat_ms: AtomicU64::new(clock.now().mono_ms),
             openings: AtomicU64::new(0),
             ended: AtomicBool::new(false),
+            reopen: AtomicBool::new(false),
             stop: AtomicBool::new(false),
         });
         let (tell_fault, faults) = sync_channel(FAULTS);
@@ -80,7 +91,7 @@ impl Capture {
         };
         let reader = Reader { camera, clock, shared: shared.clone(), hand, tell_fault };
         let thread = thread::Builder::new().name("camera".into()).spawn(move || reader.read())?;
-        Ok(Capture { shared, frames, faults, thread: Some(thread) })
+        Ok(Capture { shared, frames, faults, thread, closed_by: None })
     }
 
     /// The next frame, or the newest one, waited for up to `wait`.
@@ -91,17 +102,24 @@ impl Capture {
         }
     }
 
-    /// The next fault that was not told yet.
-    pub fn fault(&self) -> Option<CameraFault> {
-        match self.faults.try_recv() {
-            Ok(fault) => Some(fault),
-            Err(TryRecvError::Empty | TryRecvError::Disconnected) => None,
-        }
+    /// The faults that were not told yet, the oldest first.
+    pub fn faults(&self) -> Vec<CameraFault> {
+        self.faults.try_iter().take(FAULTS).collect()
+    }
+
+    /// Has the camera closed and opened again.
+    pub fn reopen(&self) {
+        self.shared.reopen.store(true, Relaxed);
     }
 
     /// The source has no more frames; one may be left to be taken.
     pub fn has_ended(&self) -> bool {
         self.shared.ended.load(Acquire)
+    }
+
+    /// The thread is gone without having said that the source has ended.
+    pub fn has_died(&self) -> bool {
+        self.thread.is_finished() && !self.has_ended()
     }
 
     /// When the thread last came round, in monotonic milliseconds: it hangs if that is long ago.
@@ -120,14 +138,21 @@ impl Capture {
     }
 }
 
-impl Drop for Capture {
-    /// Tells the thread to end; it does within some 200 ms, and closes the camera.
-    fn drop(&mut self) {
+impl Capture {
+    /// Tells the thread to close the camera and to end, and does not wait for it.
+    pub fn end(&mut self) {
         self.shared.stop.store(true, Relaxed);
         drop(self.frames.take());
-        if let Some(thread) = self.thread.take() {
-            // A panic in it was reported by its own thread.
-            let _ = thread.join();
+        self.closed_by.get_or_insert_with(|| Instant::now() + CLOSING);
+    }
+}
+
+/// Waits for the end of the thread, unless it hangs.
+impl Drop for Capture {
+    fn drop(&mut self) {
+        self.end();
+        if !self.closed_by.is_some_and(|by| finished_before(&self.thread, by)) {
+            log::warn!("the camera does not close; it is left to the system");
         }
     }
 }
@@ -146,6 +171,9 @@ impl Reader {
     fn read(mut self) {
         let shared = self.shared.clone();
         while !shared.stop.load(Relaxed) {
+            if shared.reopen.swap(false, Relaxed) {
+                self.camera.reopen(self.clock.now());
+            }
             let seen = self.camera.next(self.clock.now());
             let at = self.clock.now();
             shared.beat_ms.store(at.mono_ms, Relaxed);
@@ -156,6 +184,7 @@ impl Reader {
                     log::debug!("camera: {why}");
                     // A full channel holds faults enough.
                     let _ = self.tell_fault.try_send((kind, why, at));
+                    thread::sleep(FAULT_NAP);
                 }
                 Seen::Nothing => thread::sleep(self.camera.pause(at).min(NAP)),
                 Seen::Ended => break,

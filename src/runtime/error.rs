@@ -27,6 +27,8 @@ pub enum RuntimeErrorKind {
     Model,
     /// Something of the machine is missing or in use: another start may do.
     Start,
+    /// A stored source could not be read to its end.
+    Source,
 }
 
 impl RuntimeError {
@@ -36,6 +38,10 @@ impl RuntimeError {
 
     pub(super) fn start(why: impl fmt::Display) -> RuntimeError {
         RuntimeError { kind: RuntimeErrorKind::Start, why: why.to_string() }
+    }
+
+    pub(super) fn source(why: impl fmt::Display) -> RuntimeError {
+        RuntimeError { kind: RuntimeErrorKind::Source, why: why.to_string() }
     }
 
     /// What went wrong, for programs.

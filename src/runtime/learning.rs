@@ -1,6 +1,8 @@
 //! Learning while watching: asked for by a signal or a button, on the frames that are scored anyway.
 
-use std::path::PathBuf;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
@@ -8,8 +10,9 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use super::RuntimeError;
+use super::errands::in_background;
 use super::shelf::{Shelf, Taken};
-use super::watch::Watch;
+use super::watch::{Watch, honours};
 use crate::clock::{Stamp, utc};
 use crate::config::LearnSettings;
 use crate::gate::Region;
@@ -17,6 +20,9 @@ use crate::gpio::Button;
 use crate::learn::Learner;
 use crate::model::store::{Trust, version_of};
 use crate::model::{BACKBONE_FILE, write_model};
+
+/// What the names of learnt models begin with.
+const NAME: &str = "learnt-";
 
 /// Where learning stands.
 pub struct Learning {
@@ -56,7 +62,7 @@ impl Learning {
         })
     }
 
-    /// Another length for the next time.
+    /// Another length, also of what is going on.
     pub fn set_minutes(&mut self, minutes: f64) {
         self.minutes = minutes;
     }
@@ -74,12 +80,31 @@ impl Learning {
         if !matches!(self.state, State::Idle) {
             return log::warn!("learning goes on already");
         }
+        let tiles = watch.regions().iter().map(Region::tiles).max().unwrap_or(1);
+        let length_ms = (self.minutes * 60_000.0) as u64;
+        let learner = Learner::new(watch.eye().model.clone(), now.mono_ms).within(length_ms);
+        match learner.for_alpha(watch.eye().scorer.alpha(), tiles) {
+            Ok(learner) => watch.learner = Some(learner),
+            Err(e) => return log::error!("nothing is learnt: {e}"),
+        }
         log::info!(
             "learning for {} minutes: what the camera shows now becomes normal",
             self.minutes
         );
-        watch.learner = Some(Learner::new(watch.eye().model.clone(), now.utc_ms as u64));
         self.state = State::Watching { since: now };
+    }
+
+    /// The model in use is another one now: what was seen through the old one says nothing to it.
+    pub fn model_changed(&mut self, watch: &mut Watch) {
+        if watch.learner.take().is_some() {
+            log::warn!("nothing was learnt: another model came into use; start it again");
+            self.state = State::Idle;
+        }
+    }
+
+    /// A learnt model is on its way.
+    pub fn is_fitting(&self) -> bool {
+        matches!(self.state, State::Fitting(_))
     }
 
     /// In words, while it learns.
@@ -98,8 +123,15 @@ impl Learning {
         }
     }
 
-    /// Goes on; gives the new model when it is there and has passed its self-test.
-    pub fn step(&mut self, watch: &mut Watch, shelf: &Shelf, now: Stamp) -> Option<Taken> {
+    /// Goes on; gives the new model when it is there and has passed its self-test. `dir` is the directory of the model in
+    /// use.
+    pub fn step(
+        &mut self,
+        watch: &mut Watch,
+        shelf: &Shelf,
+        dir: &Path,
+        now: Stamp,
+    ) -> Option<Taken> {
         match std::mem::replace(&mut self.state, State::Idle) {
             State::Idle => None,
             State::Watching { since } => {
@@ -107,7 +139,7 @@ impl Learning {
                 self.state = if (passed_ms as f64) < self.minutes * 60_000.0 {
                     State::Watching { since }
                 } else {
-                    self.fit(watch, shelf, now)
+                    self.fit(watch, shelf, dir, now)
                 };
                 None
             }
@@ -129,13 +161,13 @@ impl Learning {
         }
     }
 
-    fn fit(&self, watch: &mut Watch, shelf: &Shelf, now: Stamp) -> State {
+    fn fit(&self, watch: &mut Watch, shelf: &Shelf, base: &Path, now: Stamp) -> State {
         let (Some(learner), Some(dir)) = (watch.learner.take(), self.dir.clone()) else {
             return State::Idle;
         };
         let (shelf, regions) = (shelf.clone(), watch.regions().to_vec());
-        let fitting = thread::Builder::new().name("learn".into());
-        match fitting.spawn(move || finish(learner, dir, &shelf, &regions, now)) {
+        let base = base.to_path_buf();
+        match in_background("learn", move || finish(learner, &base, &dir, &shelf, &regions, now)) {
             Ok(thread) => State::Fitting(thread),
             Err(e) => {
                 log::error!("nothing was learnt: no thread to fit on: {e}");
@@ -146,7 +178,7 @@ impl Learning {
 }
 
 /// A thread that waits for the button: contacts that flutter must not hold frames up.
-fn listen(mut button: Button) -> std::io::Result<Arc<AtomicBool>> {
+fn listen(mut button: Button) -> io::Result<Arc<AtomicBool>> {
     const LOOK: Duration = Duration::from_secs(1);
     let pressed = Arc::new(AtomicBool::new(false));
     let wanted = Arc::downgrade(&pressed);
@@ -164,36 +196,74 @@ fn listen(mut button: Button) -> std::io::Result<Arc<AtomicBool>> {
     Ok(pressed)
 }
 
-/// Fits, writes the model directory, and installs it where there is a store.
+/// Fits, writes the model directory, and installs it where there is a store. What cannot be used is not left behind.
 fn finish(
     learner: Learner,
-    dir: PathBuf,
+    base: &Path,
+    dir: &Path,
     shelf: &Shelf,
     regions: &[Region],
     now: Stamp,
 ) -> Result<Taken, String> {
-    let base = shelf.model_dir().map_err(|e| e.to_string())?;
     let learnt = learner.finish().map_err(|e| e.to_string())?;
-    let name = format!("learnt-{}", utc(now.utc_ms).replace(':', ""));
+    // What was cut off by a crash.
+    let _ = remove(dir, &|name| name.strip_prefix('.').is_some_and(|name| name.starts_with(NAME)));
+    let name = format!("{NAME}{}", utc(now.utc_ms).replace(':', ""));
     let to = dir.join(name);
-    let (backbone, version) = (base.join(BACKBONE_FILE), version_of(&base));
+    let (backbone, version) = (base.join(BACKBONE_FILE), version_of(base));
     write_model(&to, &backbone, &learnt.blob, &learnt.card(now), version)
-        .map_err(|e| e.to_string())?;
-    log::info!("learnt from {} frames: {}", learnt.frames[0] + learnt.frames[1], to.display());
-    let (from, number) = match shelf.store() {
-        // It was made here, so nobody else's signature is asked for; and it goes back to no older version.
-        Some(store) => {
-            let installed = store.install(&to, &Trust { public_key: None, force: true });
-            let installed = installed.map_err(|e| e.to_string())?;
-            (installed.dir, Some(installed.number))
-        }
-        None => {
-            log::warn!(
-                "model.dir is no store, so the learnt model is in use until the next start: set model.dir to {}",
-                to.display()
-            );
-            (to, None)
-        }
+        .map_err(|e| format!("{}: {e}", to.display()))?;
+    let taken = take(&to, shelf, regions);
+    if taken.is_err() {
+        // The error that is reported is the first one.
+        let _ = fs::remove_dir_all(&to);
+    } else {
+        let frames = learnt.frames[0] + learnt.frames[1];
+        log::info!("learnt from {frames} frames: {}", to.display());
+    }
+    taken
+}
+
+/// Takes a learnt model into use.
+fn take(learnt: &Path, shelf: &Shelf, regions: &[Region]) -> Result<Taken, String> {
+    let why = |e: RuntimeError| e.to_string();
+    let Some(store) = shelf.store() else {
+        let taken = shelf.open(learnt, None, regions).map_err(why)?;
+        log::warn!(
+            "model.dir is no store, so the learnt model is in use until the next start: set model.dir to {}",
+            learnt.display()
+        );
+        return Ok(taken);
     };
-    shelf.open(&from, number, regions).map_err(|e| e.to_string())
+    // It was made here, so nobody else's signature is asked for; and it goes back to no older version.
+    let trust = Trust { public_key: None, force: true };
+    let installed = store.install_if(learnt, &trust, &|model| {
+        honours(model, shelf.alpha(), regions).map(drop).map_err(|e| format!("model.alpha: {e}"))
+    });
+    let installed = installed.map_err(|e| e.to_string())?;
+    let taken = shelf.open(&installed.dir, Some(installed.number), regions).map_err(why)?;
+    // The store has what it needs of the older ones, and each is as large as its backbone.
+    let dir = learnt.parent().unwrap_or(learnt);
+    let newest = learnt.file_name().unwrap_or_default().to_string_lossy();
+    if let Err(e) = remove(dir, &|name| is_ours(name) && name != newest) {
+        log::warn!("{}: {e}; older learnt models stay there", learnt.display());
+    }
+    Ok(taken)
+}
+
+/// Removes the folders of `dir` that are called so.
+fn remove(dir: &Path, is_called: &dyn Fn(&str) -> bool) -> io::Result<()> {
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        if is_called(&entry.file_name().to_string_lossy()) && entry.file_type()?.is_dir() {
+            fs::remove_dir_all(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether a learnt model is called so: by a moment, and not as people call theirs.
+fn is_ours(name: &str) -> bool {
+    let moment = name.strip_prefix(NAME).unwrap_or_default();
+    moment.ends_with('Z') && moment.chars().all(|c| c.is_ascii_digit() || "-T.Z".contains(c))
 }

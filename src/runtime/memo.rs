@@ -1,78 +1,87 @@
-//! What tests of drift know, kept over a restart: they gather evidence for weeks.
+//! What decisions know, kept in a file beside the journal: numbers, budgets and tests of drift go on over a restart.
 
-use std::collections::BTreeMap;
-use std::fs;
-use std::io;
+use std::fs::File;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
+use super::errands::Errands;
 use crate::clock::Stamp;
-use crate::event::{Decisions, DriftState};
+use crate::event::{Decisions, Machine, Memory, Message, Phase};
 use crate::storage;
 
-/// Kept this often, and at the end: a power cut costs at most an hour of evidence.
+/// Kept at least this often: tests of drift gather evidence for weeks, and a power cut costs an hour of it.
 const KEEP_MS: u64 = 3_600_000;
 
 /// No memo of ours is longer.
-const MOST_BYTES: u64 = 1 << 20;
+const MOST_BYTES: u64 = 4 << 20;
 
 /// A file beside the journal.
 #[derive(Debug)]
 pub struct Memo {
     path: PathBuf,
-    kept_ms: Option<u64>,
+    /// Each start and end of an event is kept at once.
+    at_once: bool,
+    due: bool,
+    kept_ms: u64,
 }
 
 impl Memo {
-    /// The memo of the journal in `dir`.
-    pub fn in_folder(dir: &Path) -> Memo {
-        Memo { path: dir.join("drift.json"), kept_ms: None }
+    /// The memo of the journal in `dir`; starts and ends of events are kept `at_once` or with what comes later.
+    pub fn in_folder(dir: &Path, at_once: bool, now: Stamp) -> Memo {
+        Memo { path: dir.join("memo.json"), at_once, due: false, kept_ms: now.mono_ms }
     }
 
-    /// Goes on where the last run ended; without a memo, or with one of another model, the tests begin anew.
-    pub fn recall(&self, decisions: &mut Decisions, now: Stamp) {
-        let bytes = match self.read() {
-            Ok(bytes) => bytes,
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return,
+    /// Goes on where the last run ended, and gives the messages of events that were open. Without a memo all begins anew.
+    pub fn recall(&self, decisions: &mut Decisions, now: Stamp) -> Vec<Message> {
+        let read = self.read().and_then(|bytes| Ok(serde_json::from_slice::<Memory>(&bytes)?));
+        match read {
+            Ok(memory) => decisions.remember(&memory, now.mono_ms),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Vec::new(),
             Err(e) => {
-                return log::warn!("{}: {e}; drift is tested from the start", self.path.display());
+                log::warn!("{}: {e}; tests of drift begin anew", self.path.display());
+                Vec::new()
             }
-        };
-        match serde_json::from_slice::<BTreeMap<String, DriftState>>(&bytes) {
-            Ok(states) => {
-                let count = decisions.resume_drift(&states, now.mono_ms);
-                log::debug!("drift: {count} of {} tests go on", states.len());
-            }
-            Err(e) => log::warn!("{}: {e}; drift is tested from the start", self.path.display()),
         }
     }
 
     fn read(&self) -> io::Result<Vec<u8>> {
         let mut bytes = Vec::new();
-        io::Read::read_to_end(
-            &mut io::Read::take(fs::File::open(&self.path)?, MOST_BYTES),
-            &mut bytes,
-        )?;
+        File::open(&self.path)?.take(MOST_BYTES).read_to_end(&mut bytes)?;
         Ok(bytes)
     }
 
+    /// Takes note of what was said.
+    pub fn heard(&mut self, messages: &[Message]) {
+        self.due |= self.at_once && messages.iter().any(|message| message.phase != Phase::Update);
+    }
+
     /// Keeps what is known, if that is due.
-    pub fn keep(&mut self, decisions: &Decisions, now: Stamp) {
-        let since = *self.kept_ms.get_or_insert(now.mono_ms);
-        if now.mono_ms.saturating_sub(since) >= KEEP_MS {
-            self.keep_now(decisions, now);
+    pub fn keep(&mut self, decisions: &Decisions, now: Stamp, machine: Machine, errands: &Errands) {
+        if self.due || now.mono_ms.saturating_sub(self.kept_ms) >= KEEP_MS {
+            self.keep_now(decisions, now, machine, errands);
         }
     }
 
     /// Keeps what is known.
-    pub fn keep_now(&mut self, decisions: &Decisions, now: Stamp) {
-        self.kept_ms = Some(now.mono_ms);
-        let states = decisions.drift_states(now.mono_ms);
-        if states.is_empty() {
-            return;
-        }
-        let kept = serde_json::to_vec(&states).map_err(io::Error::from);
-        if let Err(e) = kept.and_then(|bytes| storage::replace(&self.path, &bytes)) {
-            log::warn!("{}: {e}; a restart would test drift from the start", self.path.display());
+    pub fn keep_now(
+        &mut self,
+        decisions: &Decisions,
+        now: Stamp,
+        machine: Machine,
+        errands: &Errands,
+    ) {
+        let (memory, path) = (decisions.memory(now, machine), self.path.clone());
+        let taken = errands.run(move || {
+            let kept = serde_json::to_vec(&memory).map_err(io::Error::from);
+            if let Err(e) = kept.and_then(|bytes| storage::replace(&path, &bytes)) {
+                log::warn!(
+                    "{}: {e}; a restart would begin with what was kept before",
+                    path.display()
+                );
+            }
+        });
+        if taken {
+            (self.due, self.kept_ms) = (false, now.mono_ms);
         }
     }
 }

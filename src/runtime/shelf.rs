@@ -1,5 +1,6 @@
 //! Where the running program takes its model from: a model directory, or a store that models are installed into.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use super::RuntimeError;
@@ -10,15 +11,16 @@ use crate::config::ModelSettings;
 use crate::gate::Region;
 use crate::kernel::Kernel;
 use crate::model::Model;
-use crate::model::store::{Start, Store};
+use crate::model::store::{Installed, Start, Store, StoreError};
 use crate::verdict::Alpha;
 
 /// Opens models as the configuration wants them.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Shelf {
     dir: PathBuf,
     store: Option<Store>,
-    threads: u16,
+    /// Shared by the models that follow one another.
+    threads: Threads,
     kernel: Kernel,
     alpha: Option<Alpha>,
     failed_starts: u32,
@@ -30,27 +32,42 @@ pub struct Taken {
     pub eye: Eye,
     /// For people.
     pub name: String,
+    /// Its directory.
+    pub dir: PathBuf,
     /// Its number in the store, if there is one.
     pub number: Option<u64>,
 }
 
 impl Shelf {
     /// The models of `[model]`.
-    pub fn new(settings: &ModelSettings) -> Shelf {
+    ///
+    /// # Errors
+    ///
+    /// When the system has not so many threads to give.
+    pub fn new(settings: &ModelSettings) -> Result<Shelf, RuntimeError> {
         let dir = settings.dir.clone();
-        Shelf {
+        let count = settings.threads;
+        let threads = Threads::new(count.into());
+        Ok(Shelf {
             store: Store::is_at(&dir).then(|| Store::at(&dir)),
             dir,
-            threads: settings.threads,
+            threads: threads.map_err(|e| {
+                RuntimeError::start(format!("{count} threads cannot be started: {e}"))
+            })?,
             kernel: settings.kernel.unwrap_or_else(Kernel::detect),
             alpha: settings.alpha,
             failed_starts: settings.failed_starts,
-        }
+        })
     }
 
     /// Another alpha for the next model.
     pub fn set_alpha(&mut self, alpha: Option<Alpha>) {
         self.alpha = alpha;
+    }
+
+    /// The alpha for the next model; `None` is its own.
+    pub fn alpha(&self) -> Option<Alpha> {
+        self.alpha
     }
 
     /// Takes the model at the start of the program: counts the start, and takes the previous model when the current one
@@ -76,11 +93,11 @@ impl Shelf {
         self.open(&installed.dir, Some(installed.number), regions)
     }
 
-    /// The model that was installed since `number`, if there is one.
-    pub fn newer(&self, number: Option<u64>) -> Option<(PathBuf, u64)> {
+    /// The model that is to be in use in place of `number`, if it is another one.
+    pub fn newer(&self, number: Option<u64>) -> Option<Installed> {
         // A link that cannot be read now was read at the start; it will be told then.
         let current = self.store.as_ref()?.current().ok()?;
-        (Some(current.number) != number).then_some((current.dir, current.number))
+        (Some(current.number) != number).then_some(current)
     }
 
     /// Opens a model, its self-test included, and sets it up for these regions.
@@ -95,19 +112,16 @@ impl Shelf {
         regions: &[Region],
     ) -> Result<Taken, RuntimeError> {
         let model = memory::returned_while(|| Model::open_for(dir, self.kernel))?;
-        let threads = Threads::new(self.threads.into()).map_err(|e| {
-            RuntimeError::start(format!("{} threads cannot be started: {e}", self.threads))
-        })?;
-        let scorer = model.scorer_on(threads)?;
+        let scorer = model.scorer_on(self.threads.clone())?;
         let eye = Eye::new(model, scorer, self.alpha, regions)?;
         let name = match number {
             None => dir.display().to_string(),
             Some(number) => format!("{}, model {number}", self.dir.display()),
         };
-        Ok(Taken { eye, name, number })
+        Ok(Taken { eye, name, dir: dir.to_path_buf(), number })
     }
 
-    /// The directory of the model in use.
+    /// The directory of the model that is to be in use.
     ///
     /// # Errors
     ///
@@ -119,11 +133,18 @@ impl Shelf {
         })
     }
 
-    /// The model that was taken first has scored frames.
+    /// The model that was taken first has scored frames. May wait for the disk.
     pub fn proven(&self) {
-        if let Some(store) = &self.store
-            && let Err(e) = store.started()
-        {
+        self.note(Store::started);
+    }
+
+    /// The model that was taken first could not show what it can do, and that was not its fault. May wait for the disk.
+    pub fn excused(&self) {
+        self.note(Store::excused);
+    }
+
+    fn note(&self, what: impl Fn(&Store) -> Result<(), StoreError>) {
+        if let Some(Err(e)) = self.store.as_ref().map(what) {
             log::warn!("{e}");
         }
     }
@@ -131,5 +152,14 @@ impl Shelf {
     /// The store, if there is one.
     pub fn store(&self) -> Option<&Store> {
         self.store.as_ref()
+    }
+}
+
+impl fmt::Debug for Shelf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shelf")
+            .field("dir", &self.dir)
+            .field("alpha", &self.alpha)
+            .finish_non_exhaustive()
     }
 }

@@ -2,6 +2,10 @@
 
 use std::time::Duration;
 
+/// Characters of a status at most.
+#[cfg(target_os = "linux")]
+const LONGEST: usize = 300;
+
 /// The service manager that started this program, if one did.
 #[derive(Debug)]
 pub struct Supervisor {
@@ -19,6 +23,11 @@ impl Supervisor {
         #[cfg(not(target_os = "linux"))]
         let watchdog = None;
         Supervisor { watchdog, fed_ms: 0, said: String::new() }
+    }
+
+    /// Longest time between two signs of life, if somebody waits for them.
+    pub fn watchdog_ms(&self) -> Option<u64> {
+        self.watchdog.map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX))
     }
 
     /// The program is up, and systemd may start what waits for it.
@@ -40,6 +49,9 @@ impl Supervisor {
     /// What the program does, in one line, if it is another than before.
     #[cfg(target_os = "linux")]
     pub fn says(&mut self, status: String) {
+        // Another line would be another variable, and a camera's program may say anything.
+        let status: String =
+            status.chars().map(|c| if c.is_control() { ' ' } else { c }).take(LONGEST).collect();
         if status != self.said {
             notify(&[sd_notify::NotifyState::Status(&status)]);
             self.said = status;

@@ -28,6 +28,8 @@ pub struct WatchSettings {
     pub pace: PaceSettings,
     pub alarm: AlarmSettings,
     pub drift: DriftSettings,
+    /// All frames have one size, as a camera's do, and not those of pictures that somebody gathered.
+    pub one_size: bool,
 }
 
 impl WatchSettings {
@@ -44,7 +46,14 @@ impl WatchSettings {
             pace,
             alarm: config.alarm.clone(),
             drift: config.drift.clone(),
+            one_size: config.camera.source.is_live(),
         }
+    }
+
+    /// Quality by these settings, of frames that were promised to have this size.
+    fn quality(&self, size: Option<(u32, u32)>) -> Quality {
+        let quality = Quality::new(&self.quality, size);
+        if self.one_size { quality.of_one_size() } else { quality }
     }
 
     fn rules(&self) -> Rules {
@@ -70,22 +79,44 @@ impl Eye {
     /// An alpha that the calibration cannot honour.
     pub fn new(
         model: Model,
-        mut scorer: Scorer,
+        scorer: Scorer,
         alpha: Option<Alpha>,
         regions: &[Region],
     ) -> Result<Eye, VerdictError> {
-        if let Some(alpha) = alpha {
-            scorer.set_alpha(alpha)?;
-        }
-        check_tiles(&model, scorer.alpha(), regions)?;
-        Ok(Eye { model, scorer })
+        let mut eye = Eye { model, scorer };
+        eye.set_alpha(alpha, regions)?;
+        Ok(eye)
+    }
+
+    /// From now on with this alpha; without one, with the model's own.
+    ///
+    /// # Errors
+    ///
+    /// An alpha that the calibration cannot honour; the old one stays.
+    pub fn set_alpha(
+        &mut self,
+        alpha: Option<Alpha>,
+        regions: &[Region],
+    ) -> Result<(), VerdictError> {
+        let alpha = honours(&self.model, alpha, regions)?;
+        self.scorer.set_alpha(alpha)
     }
 }
 
-/// Refuses an alpha that the calibration cannot honour for each tile of a region.
-fn check_tiles(model: &Model, alpha: Alpha, regions: &[Region]) -> Result<(), VerdictError> {
+/// The alpha that holds for a model: this one, or else its own.
+///
+/// # Errors
+///
+/// An alpha that the calibration cannot honour for each tile of a region.
+pub fn honours(
+    model: &Model,
+    alpha: Option<Alpha>,
+    regions: &[Region],
+) -> Result<Alpha, VerdictError> {
+    let alpha = alpha.map_or_else(|| Alpha::new(model.alpha()), Ok)?;
     let mut tiles = regions.iter().map(Region::tiles);
-    tiles.try_for_each(|tiles| model.calibration().check(tile_alpha(alpha, tiles)))
+    tiles.try_for_each(|tiles| model.calibration().check(tile_alpha(alpha, tiles)))?;
+    Ok(alpha)
 }
 
 impl fmt::Debug for Eye {
@@ -127,6 +158,7 @@ pub struct Watch {
     pace: Pace,
     light: Light,
     decisions: Decisions,
+    settings: WatchSettings,
     /// Takes the features of scored frames while it is there.
     pub learner: Option<Learner>,
 }
@@ -150,11 +182,12 @@ impl Watch {
             eye,
             regions,
             size,
-            quality: Quality::new(&settings.quality, size),
+            quality: settings.quality(size),
             change: Change::new(&settings.gate),
             pace: Pace::new(&settings.pace),
             light: Light::new(settings.alarm.light_change),
             decisions,
+            settings: settings.clone(),
             learner: None,
         }
     }
@@ -243,8 +276,7 @@ impl Watch {
     /// From now on by another model.
     pub fn set_eye(&mut self, eye: Eye, at: Stamp, machine: Machine) -> Vec<Message> {
         self.eye = eye;
-        let (calibration, alpha) = (self.eye.model.calibration(), self.eye.scorer.alpha());
-        self.decisions.set_model(calibration, alpha, at, machine)
+        self.meet_model(at, machine)
     }
 
     /// From now on with another alpha; without one, with the model's own.
@@ -258,19 +290,40 @@ impl Watch {
         at: Stamp,
         machine: Machine,
     ) -> Result<Vec<Message>, VerdictError> {
-        let alpha = alpha.map_or_else(|| Alpha::new(self.eye.model.alpha()), Ok)?;
-        check_tiles(&self.eye.model, alpha, &self.regions)?;
-        self.eye.scorer.set_alpha(alpha)?;
-        Ok(self.decisions.set_model(self.eye.model.calibration(), alpha, at, machine))
+        self.eye.set_alpha(alpha, &self.regions)?;
+        Ok(self.meet_model(at, machine))
     }
 
-    /// From now on by other settings; events that are open stay open.
-    pub fn set_settings(&mut self, settings: &WatchSettings) {
-        self.quality = Quality::new(&settings.quality, self.size);
-        self.change = Change::new(&settings.gate);
-        self.pace = Pace::new(&settings.pace);
-        self.light = Light::new(settings.alarm.light_change);
-        self.decisions.set_rules(&settings.rules());
+    /// From now on by other settings. What is not changed is not touched; events that are open stay open.
+    pub fn set_settings(
+        &mut self,
+        settings: &WatchSettings,
+        at: Stamp,
+        machine: Machine,
+    ) -> Vec<Message> {
+        let old = std::mem::replace(&mut self.settings, settings.clone());
+        if old.quality != settings.quality {
+            self.quality = settings.quality(self.size);
+        }
+        if old.gate != settings.gate {
+            self.change = Change::new(&settings.gate);
+        }
+        if old.pace != settings.pace {
+            self.pace = Pace::new(&settings.pace);
+        }
+        if old.alarm.light_change != settings.alarm.light_change {
+            self.light = Light::new(settings.alarm.light_change);
+        }
+        if old.rules() != settings.rules() {
+            self.decisions.set_rules(&settings.rules());
+        }
+        if old.drift == settings.drift { Vec::new() } else { self.meet_model(at, machine) }
+    }
+
+    /// Makes decisions know the model in use: tests of drift begin anew.
+    fn meet_model(&mut self, at: Stamp, machine: Machine) -> Vec<Message> {
+        let (calibration, alpha) = (self.eye.model.calibration(), self.eye.scorer.alpha());
+        self.decisions.set_model(calibration, alpha, at, machine)
     }
 
     /// What has been decided so far.

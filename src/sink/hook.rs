@@ -4,12 +4,14 @@
 //! its fields as a variable `ODDSIGHT_EVENT_…`. It runs in a process group of its own, which is killed when the time is up,
 //! and whatever is left of it when the command has ended: nothing that a hook starts outlives it by accident.
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fmt;
 use std::fs::File;
 use std::io::{self, ErrorKind, PipeReader, Read as _, Seek as _, Write as _};
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, ExitStatus};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -102,6 +104,23 @@ const PRIVATE: [&str; 6] = [
     "LISTEN_FDNAMES",
 ];
 
+/// Commands that run now, by their process groups.
+static RUNNING: Mutex<BTreeSet<i32>> = Mutex::new(BTreeSet::new());
+
+fn running() -> MutexGuard<'static, BTreeSet<i32>> {
+    RUNNING.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Kills every command that still runs, with its group: for the end of the program, after which nobody would.
+pub fn kill_all() {
+    // Who is in the list has not been reaped, so its number still names its group.
+    for &group in running().iter() {
+        if let Some(group) = Pid::from_raw(group) {
+            let _ = kill_process_group(group, Signal::KILL);
+        }
+    }
+}
+
 /// Runs a command for each message.
 pub struct HookSink {
     settings: HookSettings,
@@ -137,6 +156,7 @@ impl HookSink {
             .start(&json, variables)
             .map_err(|e| SinkError::passing(format!("{program} cannot be started: {e}")))?;
         let mut running = Running { child, output: Some(output), tail: Vec::new() };
+        self::running().insert(running.group());
         let exited = running.wait(Duration::from_millis(self.settings.timeout_ms));
         let status = running.end();
         let said = said(&running.tail);
@@ -246,8 +266,14 @@ impl Running {
         }
     }
 
+    /// The command's process group.
+    fn group(&self) -> i32 {
+        Pid::from_child(&self.child).as_raw_nonzero().get()
+    }
+
     /// Kills the group and reaps the command; `None` when it does not die.
     fn end(&mut self) -> Option<ExitStatus> {
+        running().remove(&self.group());
         let _ = kill_process_group(Pid::from_child(&self.child), Signal::KILL);
         for _ in 0..50 {
             if let Ok(Some(status)) = self.child.try_wait() {

@@ -31,7 +31,7 @@ use crate::storage::{Disk, StorageError, Usage};
 pub const GATHER_MS: u64 = 30_000;
 
 /// How often it is seen whether more scores came than memory should hold for so long.
-const LOOK_MS: u64 = 5_000;
+const LOOK_MS: u64 = 1_000;
 
 /// Score lines that are held while the disk cannot take them; after that the oldest are dropped.
 const MOST_SCORES: usize = 8192;
@@ -293,7 +293,8 @@ impl ScoreLog {
         waiting.lines.push_back(line);
     }
 
-    fn is_half_full(&self) -> bool {
+    /// Whether scores come faster than they are fetched: those who can should wait before they leave more.
+    pub fn is_half_full(&self) -> bool {
         self.lock().lines.len() >= MOST_SCORES / 2
     }
 

@@ -135,6 +135,17 @@ impl Outbox {
         self.shared.wake.notify_all();
     }
 
+    /// The sink is closed: its thread is done.
+    pub fn is_closed(&self) -> bool {
+        self.shared.lock().closed
+    }
+
+    /// The sink is closed, and nothing was left.
+    pub fn is_done(&self) -> bool {
+        let state = self.shared.lock();
+        state.closed && state.queue.counts().queued == 0
+    }
+
     /// Delivers what is left, without pauses and up to the first failure, closes the sink, and says whether nothing was
     /// left. Returns after `within` at the latest: a sink that still hangs then is left to the end of the process.
     pub fn close(self, within: Duration) -> bool {

@@ -250,3 +250,16 @@ proptest! {
         prop_assert_eq!(course(), course());
     }
 }
+
+#[test]
+fn a_source_whose_frames_are_of_no_use_is_opened_again() {
+    let (open, attempts) = stage(vec![vec![Act::Frame, Act::Frame], vec![Act::Frame]]);
+    let mut camera = Supervised::new(open, BACK_OFF, 1);
+    assert!(matches!(camera.next(at(0)), Seen::Frame(frame) if frame.seq == 0));
+    camera.reopen(at(100));
+    camera.reopen(at(200));
+    assert_eq!(camera.pause(at(100)), Duration::from_millis(500));
+    assert!(matches!(camera.next(at(599)), Seen::Nothing));
+    assert!(matches!(camera.next(at(600)), Seen::Frame(frame) if frame.seq == 1));
+    assert_eq!(*attempts.lock().unwrap(), 2);
+}

@@ -18,6 +18,10 @@ pub struct StoreError {
 pub enum StoreErrorKind {
     /// No model is installed, or none before the current one.
     Empty,
+    /// The folder is a model directory.
+    NotAStore,
+    /// Another program installs a model.
+    Busy,
     /// A link leads nowhere.
     Link,
     /// A file could not be read or written.

@@ -83,7 +83,56 @@ fn what_makes_no_sense_does_no_harm() {
     assert!(!ends.is_empty() && ends.iter().all(|m| m.phase == End));
 }
 
+#[test]
+fn a_damaged_memory_blinds_nothing() {
+    let mut decisions = fresh();
+    decisions.scored(0, &[verdict(0.01)], at(0), machine());
+    let text = serde_json::to_string(&decisions.memory(at(0), machine())).unwrap();
+    let text = text.replace("\"alarms_ms\":[0]", "\"alarms_ms\":[0,9000000000000000000]");
+    let text = text.replace("\"cooling_ms\":{}", "\"cooling_ms\":{\"yard\":9000000000000000000}");
+    let memory: Memory = serde_json::from_str(&text).unwrap();
+    let mut decisions = fresh();
+    let open = decisions.remember(&memory, 1000);
+    assert_eq!(decisions.resume(open, at(1000), machine()).len(), 1);
+    assert_eq!(decisions.alarms_left(1000), Some(2));
+    let cooled = at(1000 + AlarmSettings::default().cooldown_s * 1000);
+    assert_eq!(decisions.scored(1, &[verdict(0.01)], cooled, machine()).len(), 1);
+}
+
 proptest! {
+    /// The same as below of a program that knows what it kept at some time, and the messages since.
+    #[test]
+    fn a_memory_and_what_was_said_since_are_the_whole(
+        p_values in prop::collection::vec(prop_oneof![Just(0.01), Just(0.9)], 1..60),
+        restarts in prop::collection::btree_set(0usize..60, 0..5),
+        keeps in prop::collection::btree_set(0usize..60, 0..9),
+    ) {
+        let (mut all, mut since) = (Vec::new(), Vec::new());
+        let mut memory = Memory::default();
+        let mut decisions = fresh();
+        for (i, p_value) in p_values.iter().enumerate() {
+            let now = at(i as u64 * 40_000);
+            if keeps.contains(&i) {
+                let text = serde_json::to_string(&decisions.memory(now, machine())).unwrap();
+                memory = serde_json::from_str(&text).unwrap();
+                since.clear();
+            }
+            if restarts.contains(&i) {
+                decisions = fresh();
+                let mut past = decisions.remember(&memory, now.mono_ms);
+                past.extend(since.iter().cloned());
+                let ends = decisions.resume(past, now, machine());
+                all.extend(ends.clone());
+                since.extend(ends);
+            }
+            let said = decisions.scored(i % 2, &[verdict(*p_value)], now, machine());
+            all.extend(said.clone());
+            since.extend(said);
+        }
+        all.extend(decisions.close(at(DAY_MS), machine()));
+        assert_whole(&all)?;
+    }
+
     /// A program that is killed between any two frames, and started again, leaves no event without an end, and uses no
     /// name and no number twice.
     #[test]
@@ -103,21 +152,27 @@ proptest! {
             journal.extend(decisions.scored(i % 2, &[verdict(*p_value)], now, machine()));
         }
         journal.extend(decisions.close(at(DAY_MS), machine()));
-        let seqs: Vec<u64> = journal.iter().map(|m| m.seq).collect();
-        prop_assert_eq!(seqs, (0..journal.len() as u64).collect::<Vec<_>>());
-        let mut open = BTreeMap::new();
-        let mut alarms = 0;
-        for message in &journal {
-            match message.phase {
-                Start => {
-                    alarms += usize::from(message.is_alarm());
-                    prop_assert!(open.insert(message.event.clone(), true).is_none());
-                }
-                Update => prop_assert_eq!(open.get(&message.event), Some(&true)),
-                End => prop_assert_eq!(open.insert(message.event.clone(), false), Some(true)),
-            }
-        }
-        prop_assert!(open.values().all(|open| !open));
-        prop_assert!(alarms <= 3, "{} alarms in a day", alarms);
+        assert_whole(&journal)?;
     }
+}
+
+/// Numbers without a gap, each event with one start and one end, and no more alarms than the budget.
+fn assert_whole(journal: &[Message]) -> Result<(), TestCaseError> {
+    let seqs: Vec<u64> = journal.iter().map(|m| m.seq).collect();
+    prop_assert_eq!(seqs, (0..journal.len() as u64).collect::<Vec<_>>());
+    let mut open = BTreeMap::new();
+    let mut alarms = 0;
+    for message in journal {
+        match message.phase {
+            Start => {
+                alarms += usize::from(message.is_alarm());
+                prop_assert!(open.insert(message.event.clone(), true).is_none());
+            }
+            Update => prop_assert_eq!(open.get(&message.event), Some(&true)),
+            End => prop_assert_eq!(open.insert(message.event.clone(), false), Some(true)),
+        }
+    }
+    prop_assert!(open.values().all(|open| !open));
+    prop_assert!(alarms <= 3, "{} alarms in a day", alarms);
+    Ok(())
 }
