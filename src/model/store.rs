@@ -306,6 +306,7 @@ impl Store {
     fn write(&self, state: &State) -> io::Result<()> {
         let text = serde_json::to_string(state)?;
         storage::replace(&self.root.join(STATE_FILE), format!("{text}\n").as_bytes())
+            .map_err(io::Error::other)
     }
 
     /// The model that a link leads to; `None` without the link.

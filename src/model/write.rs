@@ -40,7 +40,7 @@ pub fn write_model(
 ) -> io::Result<()> {
     let staging = staging(out)?;
     let written = fill(&staging, backbone, blob, card, version)
-        .and_then(|()| storage::replace_dir(&staging, out));
+        .and_then(|()| storage::replace_dir(&staging, out).map_err(io::Error::other));
     // What was not written, or what `out` was before. The error that is reported is the first one; what is left is
     // removed by the next attempt.
     let _ = fs::remove_dir_all(&staging);

@@ -72,12 +72,11 @@ impl Memo {
     ) {
         let (memory, path) = (decisions.memory(now, machine), self.path.clone());
         let taken = errands.run(move || {
-            let kept = serde_json::to_vec(&memory).map_err(io::Error::from);
-            if let Err(e) = kept.and_then(|bytes| storage::replace(&path, &bytes)) {
-                log::warn!(
-                    "{}: {e}; a restart would begin with what was kept before",
-                    path.display()
-                );
+            let kept = serde_json::to_vec(&memory).map_err(|e| e.to_string());
+            let kept =
+                kept.and_then(|bytes| storage::replace(&path, &bytes).map_err(|e| e.to_string()));
+            if let Err(why) = kept {
+                log::warn!("{why}; a restart would begin with what was kept before");
             }
         });
         if taken {
