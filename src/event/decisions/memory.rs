@@ -34,7 +34,9 @@ impl Decisions {
         let mut open = Vec::new();
         let mut keep = |event: &Option<EventId>, told: Option<Told>| {
             if let (Some(event), Some(told)) = (event, told) {
-                open.push(self.voice.message(event.clone(), told, at, machine));
+                let message = self.voice.message(event.clone(), told, at, machine);
+                // It is not said, so it takes no number.
+                open.push(Message { seq: message.seq.saturating_sub(1), ..message });
             }
         };
         for region in &self.regions {
