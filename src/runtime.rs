@@ -10,6 +10,8 @@
 //! [`Watch`]; this module only carries things to it and from it.
 
 mod capture;
+mod change;
+mod chores;
 mod errands;
 mod error;
 mod learning;
@@ -30,13 +32,13 @@ use std::time::{Duration, Instant};
 
 use crate::camera::{BackOff, Faults, Supervised};
 use crate::clock::{Clock, Stamp};
-use crate::config::{Config, Reload};
+use crate::config::Config;
 use crate::event::{FaultKind, Machine, Message};
 use crate::gate::Region;
 use crate::http::Server;
 use crate::machine::Sensors;
 use crate::sink::journal::Fsync;
-use crate::status::{Board, DriftStatus, Identity, ModelCard, Place};
+use crate::status::{Board, Identity, ModelCard, Place};
 
 pub use capture::{Capture, Captured, Haste};
 pub use error::{RuntimeError, RuntimeErrorKind};
@@ -47,7 +49,7 @@ pub use supervisor::Supervisor;
 pub use watch::{Eye, Outcome, Step, Watch, WatchSettings, honours};
 
 use capture::CameraFault;
-use errands::{Errands, in_background};
+use errands::Errands;
 use learning::Learning;
 use memo::Memo;
 use remedy::Remedy;
@@ -58,9 +60,6 @@ const FRAME_WAIT: Duration = Duration::from_millis(100);
 /// What is not about frames is done this often.
 const CHORES_MS: u64 = 1000;
 
-/// A newly installed model is looked for this often.
-const MODEL_MS: u64 = 5000;
-
 /// What is left in queues when the program is told to stop has this long to be delivered …
 const DRAIN: Duration = Duration::from_millis(1500);
 
@@ -69,13 +68,6 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A source that can wait does so until what came of it is written, but no longer than this.
 const BEHIND_MS: u64 = 10_000;
-
-/// A camera thread that did not come round for so long hangs, or for as long as the watchdog waits: opening a device may
-/// take some seconds, reading may not.
-const CAMERA_HANGS_MS: u64 = 60_000;
-
-/// A model that was opened and got no frame for so long is not to blame.
-const EXCUSED_MS: u64 = 30_000;
 
 /// What the command line adds to a configuration.
 #[derive(Clone, Debug, Default)]
@@ -334,161 +326,6 @@ impl Device {
             }
             _ => Ok(Ended::Source),
         }
-    }
-
-    /// What is due every second.
-    fn chores(&mut self, now: Stamp, machine: Machine) {
-        let said = self.watch.tick(now, machine);
-        self.say(said);
-        if self.is_excused(now) {
-            self.supervisor.alive(now.mono_ms);
-        }
-        self.supervisor.says(self.says(now));
-        if let Some(fault) = self.watch.decisions().fault()
-            && self.config.camera.source.is_live()
-            && self.remedy.is_due(fault.fault, now.mono_ms)
-        {
-            log::warn!("no frame shows anything: the camera is closed and opened again");
-            self.capture.reopen();
-        }
-        let board = &self.outputs.board;
-        board.machine(machine, self.sensors.rss_bytes());
-        board.drift(self.drifts());
-        board.metrics().overwritten(self.capture.overwritten());
-        for _ in self.openings..self.capture.openings() {
-            board.metrics().opened();
-        }
-        self.openings = self.capture.openings();
-        self.outputs.report(now, &self.errands);
-        if let Some(memo) = &mut self.memo {
-            memo.keep(self.watch.decisions(), now, machine, &self.errands);
-        }
-        if !self.is_proven && now.mono_ms.saturating_sub(self.started_ms) >= EXCUSED_MS {
-            let shelf = self.shelf.clone();
-            self.is_proven = self.errands.run(move || shelf.excused());
-        }
-        let learnt = self.learning.step(&mut self.watch, &self.shelf, &self.model.dir, now);
-        if let Some(taken) = learnt {
-            self.change_model(taken, now, machine);
-        }
-        self.look_for_model(now, machine);
-    }
-
-    /// Whether there is a reason that no frame is scored, and everything lives that could end it.
-    fn is_excused(&self, now: Stamp) -> bool {
-        let limit_ms =
-            self.supervisor.watchdog_ms().map_or(CAMERA_HANGS_MS, |ms| ms.min(CAMERA_HANGS_MS));
-        let camera_lives = now.mono_ms.saturating_sub(self.capture.beat_ms()) < limit_ms;
-        let may_be_silent = !self.config.camera.source.is_live();
-        camera_lives && (may_be_silent || self.watch.decisions().fault().is_some())
-    }
-
-    /// One line for `systemctl status`.
-    fn says(&self, now: Stamp) -> String {
-        if let Some(progress) = self.learning.progress(&self.watch, now) {
-            return progress;
-        }
-        match self.watch.decisions().fault() {
-            Some(fault) => match fault.fault {
-                FaultKind::Lost => format!("no camera: {}", fault.why),
-                _ => format!("camera fault: {}", fault.why),
-            },
-            None => {
-                let open = (0..self.watch.regions().len())
-                    .filter(|region| self.watch.decisions().event(*region).is_some())
-                    .count();
-                match open {
-                    0 => format!("watching with {}", self.model.name),
-                    count => format!("{count} unusual event(s) going on"),
-                }
-            }
-        }
-    }
-
-    fn drifts(&self) -> Vec<DriftStatus> {
-        let drifts = (0..self.watch.regions().len()).filter_map(|region| {
-            let drift = self.watch.decisions().drift(region)?.tested();
-            Some(DriftStatus {
-                region: drift.region.clone(),
-                evidence: drift.evidence,
-                mean_p_value: drift.mean_p_value,
-            })
-        });
-        drifts.collect()
-    }
-
-    /// Opens a model that was installed since, on a thread of its own, and takes it when it is ready.
-    fn look_for_model(&mut self, now: Stamp, machine: Machine) {
-        if let Some(opening) = self.coming.take_if(|opening| opening.is_finished()) {
-            match opening.join() {
-                Ok(Ok(taken)) => self.change_model(taken, now, machine),
-                Ok(Err(e)) => log::error!("the new model is not used: {e}"),
-                Err(_) => log::error!("the new model is not used: it could not be opened"),
-            }
-        }
-        // A learnt model is opened by who installs it.
-        let busy = self.coming.is_some() || self.learning.is_fitting();
-        if busy || now.mono_ms.saturating_sub(self.models_ms) < MODEL_MS {
-            return;
-        }
-        self.models_ms = now.mono_ms;
-        if let Some(newer) = self.shelf.newer(self.model.number)
-            && self.tried != Some(newer.number)
-        {
-            log::info!("opening model {}", newer.number);
-            self.tried = Some(newer.number);
-            let (shelf, regions) = (self.shelf.clone(), self.watch.regions().to_vec());
-            let open = move || shelf.open(&newer.dir, Some(newer.number), &regions);
-            match in_background("model", open) {
-                Ok(opening) => self.coming = Some(opening),
-                Err(e) => log::error!("the new model is not used: no thread to open it: {e}"),
-            }
-        }
-    }
-
-    fn change_model(&mut self, taken: Taken, now: Stamp, machine: Machine) {
-        let Taken { mut eye, name, dir, number } = taken;
-        // A reload may have changed it while the model was opened.
-        if let Err(e) = eye.set_alpha(self.config.model.alpha, self.watch.regions()) {
-            return log::error!("the new model is not used: model.alpha: {e}");
-        }
-        log::info!("from now on with {name}");
-        self.learning.model_changed(&mut self.watch);
-        self.outputs.board.identify(identity(&self.config, &name, &eye));
-        let said = self.watch.set_eye(eye, now, machine);
-        self.say(said);
-        self.tried = number;
-        self.model = InUse { name, dir, number };
-    }
-
-    /// Takes over what can be changed while the program runs.
-    fn reload(&mut self, new: Config) {
-        for change in self.config.changes(&new) {
-            match change.reload {
-                Reload::Live => log::info!("{change}"),
-                Reload::Restart => log::warn!("{change}"),
-            }
-        }
-        let mut config = self.config.reloaded(&new);
-        let now = self.clock.now();
-        let machine = self.sensors.machine(now.mono_ms);
-        crate::logger::set_level(config.log.level.filter());
-        self.learning.set_minutes(config.learn.minutes);
-        let mut said = self.watch.set_settings(&WatchSettings::of(&config), now, machine);
-        if config.model.alpha != self.config.model.alpha {
-            match self.watch.set_alpha(config.model.alpha, now, machine) {
-                Ok(more) => said.extend(more),
-                Err(e) => {
-                    log::error!("model.alpha: {e}; it stays as it was");
-                    config.model.alpha = self.config.model.alpha;
-                }
-            }
-            self.shelf.set_alpha(config.model.alpha);
-            let identity = identity(&config, &self.model.name, self.watch.eye());
-            self.outputs.board.identify(identity);
-        }
-        self.say(said);
-        self.config = config;
     }
 
     /// Ends events, delivers what waits, and leaves lines at their safe level. All of it side by side: who hangs holds up

@@ -11,6 +11,9 @@ const MOST: usize = 8;
 /// How often the end of the thread is looked for.
 const LOOK: Duration = Duration::from_millis(5);
 
+/// What a thread takes for its end.
+const MOMENT: Duration = Duration::from_millis(100);
+
 type Errand = Box<dyn FnOnce() + Send>;
 
 /// A thread that does one errand after the other.
@@ -37,10 +40,11 @@ impl Errands {
         self.hand.as_ref().is_some_and(|hand| hand.try_send(Box::new(errand)).is_ok())
     }
 
-    /// Waits until all are done, but no longer than until `until`; says whether they are.
+    /// Waits until all are done, but not much longer than until `until`; says whether they are.
     pub fn finish(mut self, until: Instant) -> bool {
         drop(self.hand.take());
-        finished_before(&self.thread, until)
+        // Who has nothing to do needs a moment to see that.
+        finished_before(&self.thread, until.max(Instant::now() + MOMENT))
     }
 }
 

@@ -116,7 +116,7 @@ fn numbered(name: &str, index: usize, count: usize) -> String {
 /// Messages that the journal kept. Whatever is wrong with it is no reason not to watch.
 fn past(dir: &Path) -> Option<Vec<Message>> {
     let reader = match Reader::newest(dir, SEGMENTS) {
-        Ok(reader) => reader,
+        Ok(reader) => reader.only_messages(),
         Err(e) => {
             if dir.exists() {
                 log::warn!("journal: {e}; events that were open before are not ended");

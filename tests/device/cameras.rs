@@ -46,8 +46,8 @@ fn a_program_that_dies_after_some_frames_is_started_again_and_again() {
     for (n, file) in scenes().normal.iter().enumerate() {
         bench.write(&format!("frames/{n}.jpg"), file);
     }
-    let script =
-        "#!/bin/sh\ncat frames/0.jpg frames/1.jpg frames/2.jpg\necho out of film >&2\nexit 3\n";
+    let script = "#!/bin/sh\nfor n in 0 1 2 3 4 5 6 7; do cat frames/$n.jpg; sleep 0.05; done\n\
+                  echo out of film >&2\nexit 3\n";
     let script = bench.write("camera", script);
     rustix::fs::chmod(&script, rustix::fs::Mode::from(0o755)).unwrap();
     bench.config(&format!("pipe:{}", script.display()), "");

@@ -113,7 +113,7 @@ fn learning_that_is_killed_leaves_the_old_model_or_the_new_one() {
 #[test]
 fn devices_that_are_killed_start_again() {
     // Several at once: most of the time they only wait.
-    let rounds = (kills() / 100).max(1);
+    let rounds = (kills() / 150).max(1);
     thread::scope(|scope| {
         for seed in 0..4 {
             scope.spawn(move || (0..rounds).for_each(|round| kill_a_device(seed * 1000 + round)));

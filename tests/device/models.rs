@@ -42,7 +42,7 @@ fn a_new_model_is_taken_over_while_pictures_are_scored() {
     };
     let alarm = device.wait_for("an alarm", |_| {
         put();
-        bench.messages().into_iter().find(|m| is_unusual(m))
+        bench.messages().into_iter().find(is_unusual)
     });
     success(&install(&bench, "new", 2, Taste::Good, &[]));
     wait_for("the new model", || {

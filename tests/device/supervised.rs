@@ -110,7 +110,7 @@ fn a_camera_that_hangs_is_one() {
     bench.config(&format!("tar:{}", pipe.display()), "");
     let mut device = Device::start(&bench, with_watchdog).ready();
     device.wait_for("a sign of life", |device| (device.count("WATCHDOG=1") > 0).then_some(()));
-    device.wait_for("the watchdog's end", |device| silence(device, WATCHDOG * 2));
+    device.wait_for("the watchdog's end", |device| silence(device, WATCHDOG));
     let ended = device.stop();
     assert_eq!(ended.code, Some(0));
     assert!(ended.said.contains("the camera does not close"), "{}", ended.said);
