@@ -97,7 +97,7 @@ pub fn fit_mixture(rows: &dyn Rows, options: &MixtureOptions) -> Result<Mixture,
     let centre = mean(&sampled)?;
     let (start, candidates) = choose(&sample, &sampled, &centre, options)?;
     let moment = SecondMoment::of(&all, centre)?;
-    log::info!("mixture: {} components over {total} rows", start.weights.len());
+    log::debug!("mixture: {} components over {total} rows", start.weights.len());
     let (statistics, _) = expect(&all, &moment.centre, &start)?;
     let (density, log_likelihoods) = maximise(&all, &moment, statistics)?;
     let ridge = moment.ridge + density.factor.ridge;
@@ -154,7 +154,7 @@ fn choose(
         let log_likelihood = history.last().copied().unwrap_or(f64::NEG_INFINITY);
         let bic = density.bic(log_likelihood, sample.len());
         let components = density.weights.len();
-        log::info!(
+        log::debug!(
             "mixture: {components} components on {} rows: log-likelihood {log_likelihood:.4} per \
              row, BIC {bic:.0}",
             sample.len()
