@@ -3,6 +3,8 @@
 
 #![cfg(target_os = "linux")]
 
+#[path = "support/broker.rs"]
+mod broker;
 #[path = "support/directory.rs"]
 mod directory;
 #[path = "support/tiny.rs"]
@@ -23,6 +25,8 @@ mod killed;
 mod learning;
 #[path = "device/models.rs"]
 mod models;
+#[path = "device/outlets.rs"]
+mod outlets;
 #[path = "device/starts.rs"]
 mod starts;
 #[path = "device/stored.rs"]

@@ -1,4 +1,7 @@
 //! A real MQTT broker and its listeners: mosquitto, from the distribution's packages.
+//!
+//! Each test program uses a part of it.
+#![allow(dead_code)]
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{TcpListener, TcpStream};

@@ -1,0 +1,120 @@
+//! One event, as everybody who is told of it sees it.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpListener;
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use oddsight::event::{Message, Phase};
+use oddsight::sink::evidence::{EVENT_FILE, EventFile};
+
+use crate::broker::{Broker, present};
+use crate::camera::Show;
+use crate::program::{Bench, wait_for};
+use crate::scenes::scenes;
+
+/// A web server that takes messages.
+fn web() -> (u16, Arc<Mutex<Vec<Message>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let taken = Arc::new(Mutex::new(Vec::new()));
+    let messages = taken.clone();
+    thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let mut reader = BufReader::new(stream);
+            let (mut line, mut length) = (String::new(), 0);
+            while reader.read_line(&mut line).is_ok_and(|read| read > 2) {
+                if let Some(text) = line.to_ascii_lowercase().strip_prefix("content-length:") {
+                    length = text.trim().parse().unwrap();
+                }
+                line.clear();
+            }
+            let mut body = vec![0; length];
+            if reader.read_exact(&mut body).is_ok() {
+                messages.lock().unwrap().push(serde_json::from_slice(&body).unwrap());
+                let answer = "HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n";
+                let _ = reader.get_mut().write_all(answer.as_bytes());
+            }
+        }
+    });
+    (port, taken)
+}
+
+#[test]
+fn everybody_hears_of_an_event_from_its_start_to_its_end() {
+    let bench = Bench::new();
+    let camera = bench.camera();
+    let (port, web) = web();
+    let broker = present(&["mosquitto", "mosquitto_sub", "mosquitto_pub"])
+        .then(|| Broker::start("", |_| {}));
+    let mut listener = broker.as_ref().map(Broker::listen);
+    let hook = bench.write("hook", "#!/bin/sh\ncat >> hooked\necho >> hooked\n");
+    rustix::fs::chmod(&hook, rustix::fs::Mode::from(0o755)).unwrap();
+    let mut outlets = format!(
+        "{lamp}[evidence]\ndir = \"{here}/evidence\"\nfree_mb = 0\nevery_s = 0.1\n\
+         [[webhook]]\nurl = \"http://127.0.0.1:{port}/\"\n[[hook]]\ncommand = [\"{hook}\"]\n",
+        lamp = bench.lamp_section(),
+        here = bench.dir.path().display(),
+        hook = hook.display(),
+    );
+    if let Some(broker) = &broker {
+        outlets += &format!("[mqtt]\nurl = \"mqtt://127.0.0.1:{}\"\n", broker.port);
+    }
+    bench.config(&camera.source(), &outlets);
+    let mut device = bench.start().ready();
+    wait_for("some normal frames", || (camera.sent() > 10).then_some(()));
+    camera.show(Show::Unusual);
+    let alarm = device.alarm();
+    wait_for("the lamp", || (bench.lamp() == "high").then_some(()));
+    device.message("an update", |m| m.event == alarm.event && m.phase == Phase::Update);
+    camera.show(Show::Normal);
+    device.end_of(&alarm);
+    wait_for("the lamp", || (bench.lamp() == "low").then_some(()));
+    let is_end = |message: &Message| message.event == alarm.event && message.phase == Phase::End;
+    wait_for("the end at the web server", || web.lock().unwrap().iter().any(is_end).then_some(()));
+    wait_for("the end at the hook", || {
+        let hooked = fs::read_to_string(bench.path("hooked")).unwrap_or_default();
+        hooked.contains("\"phase\":\"end\"").then_some(())
+    });
+    assert_eq!(device.stop().code, Some(0));
+
+    // All were told the same, in the same order.
+    let journal = bench.messages();
+    assert_eq!(*web.lock().unwrap(), journal);
+    let hooked = fs::read_to_string(bench.path("hooked")).unwrap();
+    let hooked = hooked.lines().filter(|line| !line.is_empty());
+    let hooked: Vec<Message> = hooked.map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(hooked, journal);
+    if let Some(listener) = &mut listener {
+        let mut heard = Vec::new();
+        let (mut before, mut status) = (String::new(), String::new());
+        while status != "offline" {
+            let next = listener.next();
+            match next.topic.as_str() {
+                "oddsight/box/event" => {
+                    heard.push(serde_json::from_str::<Message>(&next.payload).unwrap())
+                }
+                "oddsight/box/status" => before = std::mem::replace(&mut status, next.payload),
+                other => panic!("{other}"),
+            }
+        }
+        assert_eq!(before, "online");
+        assert_eq!(heard, journal);
+    }
+
+    // The event's own folder: what it was, and the camera's own bytes from before, during and after.
+    let folders = fs::read_dir(bench.path("evidence")).unwrap().map(|entry| entry.unwrap().path());
+    let is_its = |path: &std::path::PathBuf| path.to_string_lossy().ends_with(alarm.event.as_str());
+    let folder = folders.into_iter().find(is_its).expect("the event's folder");
+    let file = EventFile::read(&folder.join(EVENT_FILE)).unwrap().unwrap();
+    assert!(file.start.as_ref() == Some(&alarm) && file.last.is_some_and(|last| is_end(&last)));
+    let first = alarm.started_ms;
+    let before = file.frames.iter().filter(|frame| frame.at.mono_ms < first).count();
+    assert!(before > 3 && file.frames.len() > before + 3, "{before} of {}", file.frames.len());
+    for frame in &file.frames {
+        let bytes = fs::read(folder.join(&frame.file)).unwrap();
+        let known = scenes().normal.iter().chain(&scenes().unusual).any(|file| *file == bytes);
+        assert!(known, "{} is not as the camera gave it", frame.file);
+    }
+}
