@@ -104,20 +104,20 @@ const PRIVATE: [&str; 6] = [
     "LISTEN_FDNAMES",
 ];
 
-/// Commands that run now, by their process groups.
-static RUNNING: Mutex<BTreeSet<i32>> = Mutex::new(BTreeSet::new());
+/// Commands that run now, by their process groups; `None` when no more may run.
+static RUNNING: Mutex<Option<BTreeSet<i32>>> = Mutex::new(Some(BTreeSet::new()));
 
-fn running() -> MutexGuard<'static, BTreeSet<i32>> {
+fn running() -> MutexGuard<'static, Option<BTreeSet<i32>>> {
     RUNNING.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Kills every command that still runs, with its group: for the end of the program, after which nobody would.
+/// Kills every command that still runs, with its group, and lets no more be started: for the end of the program, after
+/// which nobody would look after them.
 pub fn kill_all() {
+    let mut running = running();
     // Who is in the list has not been reaped, so its number still names its group.
-    for &group in running().iter() {
-        if let Some(group) = Pid::from_raw(group) {
-            let _ = kill_process_group(group, Signal::KILL);
-        }
+    for group in running.take().into_iter().flatten().filter_map(Pid::from_raw) {
+        let _ = kill_process_group(group, Signal::KILL);
     }
 }
 
@@ -156,7 +156,6 @@ impl HookSink {
             .start(&json, variables)
             .map_err(|e| SinkError::passing(format!("{program} cannot be started: {e}")))?;
         let mut running = Running { child, output: Some(output), tail: Vec::new() };
-        self::running().insert(running.group());
         let exited = running.wait(Duration::from_millis(self.settings.timeout_ms));
         let status = running.end();
         let said = said(&running.tail);
@@ -203,13 +202,24 @@ impl HookSink {
             command.env_remove(name);
         }
         command.envs(variables);
-        Ok((command.spawn()?, output))
+        let mut running = running();
+        let Some(running) = &mut *running else {
+            return Err(io::Error::other("the program ends"));
+        };
+        let child = command.spawn()?;
+        running.insert(group(&child));
+        Ok((child, output))
     }
 }
 
 fn is_private(name: &OsString) -> bool {
     let name = name.to_string_lossy();
     name.starts_with(PREFIX) || PRIVATE.contains(&&*name)
+}
+
+/// A command's process group.
+fn group(child: &Child) -> i32 {
+    Pid::from_child(child).as_raw_nonzero().get()
 }
 
 /// A command on its way.
@@ -266,14 +276,11 @@ impl Running {
         }
     }
 
-    /// The command's process group.
-    fn group(&self) -> i32 {
-        Pid::from_child(&self.child).as_raw_nonzero().get()
-    }
-
     /// Kills the group and reaps the command; `None` when it does not die.
     fn end(&mut self) -> Option<ExitStatus> {
-        running().remove(&self.group());
+        if let Some(running) = &mut *running() {
+            running.remove(&group(&self.child));
+        }
         let _ = kill_process_group(Pid::from_child(&self.child), Signal::KILL);
         for _ in 0..50 {
             if let Ok(Some(status)) = self.child.try_wait() {
