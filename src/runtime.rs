@@ -52,6 +52,7 @@ use capture::CameraFault;
 use errands::Errands;
 use learning::Learning;
 use memo::Memo;
+use outlets::Outlets;
 use remedy::Remedy;
 
 /// Longest wait for a frame before signals and faults are looked at.
@@ -100,12 +101,10 @@ pub fn run(
     read_config: &mut dyn FnMut() -> Option<Config>,
 ) -> Result<Ended, RuntimeError> {
     let shelf = Shelf::new(&config.model)?;
-    let started = Device::start(config, shelf.clone(), options, clock);
+    let opened = Opened::of(&config, &shelf)?;
+    let started = Device::start(config, shelf.clone(), opened, options, clock);
     // A port that is in use is no failure of the model.
-    if started.as_ref().is_err_and(|e| e.kind() != RuntimeErrorKind::Model) {
-        shelf.excused();
-    }
-    let mut device = started?;
+    let mut device = started.inspect_err(|_| shelf.excused())?;
     device.supervisor.ready();
     let ended = device.watch_until(signals, read_config);
     device.stop(&ended, signals);
@@ -142,6 +141,27 @@ struct Device {
     models_ms: u64,
 }
 
+/// What was opened first: lines that are safe from here on, and the model, whose start is counted.
+struct Opened {
+    regions: Vec<Region>,
+    outlets: Outlets,
+    learning: Learning,
+    errands: Errands,
+    taken: Taken,
+}
+
+impl Opened {
+    fn of(config: &Config, shelf: &Shelf) -> Result<Opened, RuntimeError> {
+        let regions = config.regions.iter().map(Region::new).collect::<Result<Vec<_>, _>>()?;
+        let outlets = outlets::open(config)?;
+        let learning = Learning::new(&config.learn)?;
+        let errands = Errands::start()?;
+        // The last: what is wrong with the others is not the model's fault.
+        let taken = shelf.first(&regions)?;
+        Ok(Opened { regions, outlets, learning, errands, taken })
+    }
+}
+
 /// Which model is in use.
 struct InUse {
     name: String,
@@ -151,19 +171,16 @@ struct InUse {
 }
 
 impl Device {
-    /// Opens all that can fail before anything is started that others see.
+    /// Starts what others see when nothing is left that is likely to fail.
     fn start(
         config: Config,
         shelf: Shelf,
+        opened: Opened,
         options: &Options,
         clock: Arc<dyn Clock>,
     ) -> Result<Device, RuntimeError> {
-        let regions = config.regions.iter().map(Region::new).collect::<Result<Vec<_>, _>>()?;
-        // Lines first: they show the safe level from here on, whatever comes.
-        let mut outlets = outlets::open(&config)?;
-        let learning = Learning::new(&config.learn)?;
-        let errands = Errands::start()?;
-        let Taken { eye, name, dir, number } = shelf.first(&regions)?;
+        let Opened { regions, mut outlets, learning, errands, taken } = opened;
+        let Taken { eye, name, dir, number } = taken;
         let now = clock.now();
         let board = Arc::new(Board::new(identity(&config, &name, &eye), now));
         let server = match &config.http {
