@@ -85,6 +85,7 @@ pub struct Metrics {
     alarms: AtomicU64,
     events: AtomicU64,
     inference: Histogram,
+    waits: Histogram,
     /// Answers by the first digit of their status.
     answers: [AtomicU64; 6],
 }
@@ -151,6 +152,16 @@ impl Metrics {
     /// What [`Metrics::inference`] was given so far.
     pub fn inference_times(&self) -> Times {
         self.inference.times()
+    }
+
+    /// Counts how old a scored frame was when it was taken up.
+    pub fn waited(&self, age: Duration) {
+        self.waits.add(age);
+    }
+
+    /// What [`Metrics::waited`] was given so far.
+    pub fn wait_times(&self) -> Times {
+        self.waits.times()
     }
 }
 

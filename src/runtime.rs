@@ -306,8 +306,12 @@ impl Device {
     }
 
     fn frame(&mut self, captured: &Captured, machine: Machine) -> Result<(), RuntimeError> {
+        let age_ms = self.clock.now().mono_ms.saturating_sub(captured.at.mono_ms);
         let step = self.watch.frame(&captured.frame, captured.at, machine)?;
         let scored = matches!(step.outcome, Outcome::Scored { .. });
+        if scored {
+            self.outputs.board.metrics().waited(Duration::from_millis(age_ms));
+        }
         let judged = scored || step.outcome == Outcome::Unchanged;
         self.hear(&step.messages);
         self.outputs.frame(captured, step, self.watch.regions());

@@ -104,9 +104,12 @@ mod tests {
         split(((y + (1 << (shift - 1))) >> shift).clamp(-limit, limit) as i64)
     }
 
+    /// Two sums, multiplier, bias, shift.
+    type Row = ([i32; 2], u32, i64, i8);
+
     /// One row per sum, bias and shift, with every kernel.
-    fn check(rows: &[([i32; 2], u32, i64, i8)], finer: u32, coarser: i32) {
-        let column = |f: fn(&([i32; 2], u32, i64, i8)) -> i32| rows.iter().map(f).collect();
+    fn check(rows: &[Row], finer: u32, coarser: i32) {
+        let column = |f: fn(&Row) -> i32| rows.iter().map(f).collect();
         let (high, low): (Vec<i32>, Vec<i32>) = (column(|row| row.0[0]), column(|row| row.0[1]));
         let multipliers: Vec<u32> = rows.iter().map(|row| row.1).collect();
         let biases: Vec<i64> = rows.iter().map(|row| row.2).collect();

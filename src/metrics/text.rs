@@ -3,7 +3,7 @@
 use std::fmt::{Display, Write as _};
 use std::sync::atomic::Ordering::Relaxed;
 
-use super::{FAULTS, FrameResult, Metrics, fault_name};
+use super::{FAULTS, FrameResult, Metrics, Times, fault_name};
 use crate::event::Cause;
 use crate::status::{Status, StorageStatus};
 
@@ -65,15 +65,10 @@ fn frames(page: &mut Page, metrics: &Metrics, status: &Status) {
     for kind in FAULTS {
         page.sample(&[("fault", fault_name(kind))], u8::from(fault == Some(kind)));
     }
-    page.family("oddsight_inference_seconds", "histogram", "Time from picture to verdict.");
-    let times = metrics.inference_times();
-    for (bound_ms, count) in &times.buckets {
-        let bound = format!("{}", *bound_ms as f64 / 1000.0);
-        page.suffixed("_bucket", &[("le", &bound)], count);
-    }
-    page.suffixed("_bucket", &[("le", "+Inf")], times.count);
-    page.suffixed("_sum", &[], times.sum_s);
-    page.suffixed("_count", &[], times.count);
+    let help = "Age of a scored frame when it was taken up.";
+    page.histogram("oddsight_frame_wait_seconds", help, &metrics.wait_times());
+    let help = "Time from picture to verdict.";
+    page.histogram("oddsight_inference_seconds", help, &metrics.inference_times());
 }
 
 fn energy(page: &mut Page, metrics: &Metrics, status: &Status) {
@@ -189,6 +184,17 @@ impl Page {
     fn gauge(&mut self, name: &'static str, help: &str, value: impl Display) {
         self.family(name, "gauge", help);
         self.sample(&[], value);
+    }
+
+    fn histogram(&mut self, name: &'static str, help: &str, times: &Times) {
+        self.family(name, "histogram", help);
+        for (bound_ms, count) in &times.buckets {
+            let bound = format!("{}", *bound_ms as f64 / 1000.0);
+            self.suffixed("_bucket", &[("le", &bound)], count);
+        }
+        self.suffixed("_bucket", &[("le", "+Inf")], times.count);
+        self.suffixed("_sum", &[], times.sum_s);
+        self.suffixed("_count", &[], times.count);
     }
 }
 

@@ -27,7 +27,8 @@ fn exit_codes_tell_what_has_to_be_mended() {
     let (lamp, store) = (bench.lamp_section(), bench.path("empty"));
     fs::create_dir_all(store.join("versions")).unwrap();
     let token = bench.write("short-token", "abc\n");
-    let cases: &[(i32, &str, &[(&str, &str)])] = &[
+    type Variables<'a> = &'a [(&'a str, &'a str)];
+    let cases: &[(i32, &str, Variables)] = &[
         // What may pass, or is mended elsewhere: another start may do.
         (1, "no such model directory", &[("ODDSIGHT_MODEL__DIR", "/nowhere/model")]),
         (1, "no model is installed", &[("ODDSIGHT_MODEL__DIR", store.to_str().unwrap())]),

@@ -263,7 +263,7 @@ fn unfit_energies_are_refused_by_name() {
 fn other_detectors_are_compared_on_the_same_draws() {
     let ([gmm, el], normal, unusual) = example();
     let others = ["vim".to_string()];
-    let found = evaluate(&[gmm.clone()], &others, &normal, &unusual, &options(200, 0));
+    let found = evaluate(std::slice::from_ref(&gmm), &others, &normal, &unusual, &options(200, 0));
     let found = found.expect("an evaluation");
     let names = |heads: &[HeadEvaluation]| -> Vec<String> {
         heads.iter().map(|head| head.name.clone()).collect()
