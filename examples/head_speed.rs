@@ -1,7 +1,7 @@
 //! Prints what scoring costs per frame and head, for mixtures of ten components and residuals with a
 //! hidden layer applied four times, one thread.
 //!
-//!     cargo run --release --example head_speed
+//!     cargo run --release --example head_speed [PART OF A LINE]
 //!
 //! Times are medians of many short runs, after the fastest in brackets: on a shared machine the two
 //! tell how much it was disturbed.
@@ -19,6 +19,13 @@ const CLASSES: usize = 10;
 const BANK_ROWS: usize = 3072;
 
 fn main() {
+    let part = std::env::args().nth(1).unwrap_or_default();
+    let show = |name: &str, heads, width| {
+        if name.contains(&part) {
+            let (median, best) = measure(heads, width);
+            println!("{name}: {median} ({best})");
+        }
+    };
     println!("nanoseconds per frame");
     for width in [128, 256, 512] {
         let mut random = Random::new(1);
@@ -32,8 +39,7 @@ fn main() {
             ("gmm + gmm-std + el", composed),
             ("knn of 3072 rows", vec![Head::Knn(knn)]),
         ] {
-            let (median, best) = measure(heads, width);
-            println!("width {width}, {name}: {median} ({best})");
+            show(&format!("width {width}, {name}"), heads, width);
         }
         for hidden in [256, 512, 1024] {
             let mut heat_gmm = || heat(gmm.clone(), width, hidden, &mut random);
@@ -42,8 +48,7 @@ fn main() {
             for (name, heads) in
                 [("heat-el", vec![el.clone()]), ("all three heat heads", vec![avg, std, el])]
             {
-                let (median, best) = measure(heads, width);
-                println!("width {width}, hidden {hidden}, {name}: {median} ({best})");
+                show(&format!("width {width}, hidden {hidden}, {name}"), heads, width);
             }
         }
     }

@@ -222,8 +222,8 @@ impl FromStr for Kernel {
     }
 }
 
-/// Panels times each input vector, to an output vector each.
-type Product = unsafe fn(&Panels, &[&[i8]], &mut [&mut [i32]], &mut Scratch);
+/// Panels times each input vector, to an output vector each; from the last panel to the first if wanted.
+type Product = unsafe fn(&Panels, &[&[i8]], &mut [&mut [i32]], bool, &mut Scratch);
 
 /// The tiled code of one instruction set. The functions are unsafe: they may run only where the
 /// instruction set exists.

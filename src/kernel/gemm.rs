@@ -80,17 +80,30 @@ impl Gemm {
     ///
     /// Panics when a slice has another length, and when `scratch` was not [reserved](Gemm::reserve).
     pub fn run(&self, input: &[i8], output: &mut [i32], scratch: &mut Scratch) {
-        self.run_each(&[input], &mut [output], scratch);
+        self.run_each(&[input], &mut [output], false, scratch);
     }
 
     /// [`Gemm::run`] for two vectors in one pass over the weights, which take longer to read than to
-    /// multiply.
-    pub fn run_two(&self, inputs: [&[i8]; 2], outputs: [&mut [i32]; 2], scratch: &mut Scratch) {
+    /// multiply. The pass goes `backwards` if wanted: who runs one layer several times and turns each time finds
+    /// in the first cache what was read last.
+    pub fn run_two(
+        &self,
+        inputs: [&[i8]; 2],
+        outputs: [&mut [i32]; 2],
+        backwards: bool,
+        scratch: &mut Scratch,
+    ) {
         let [first, second] = outputs;
-        self.run_each(&inputs, &mut [first, second], scratch);
+        self.run_each(&inputs, &mut [first, second], backwards, scratch);
     }
 
-    fn run_each(&self, inputs: &[&[i8]], outputs: &mut [&mut [i32]], scratch: &mut Scratch) {
+    fn run_each(
+        &self,
+        inputs: &[&[i8]],
+        outputs: &mut [&mut [i32]],
+        backwards: bool,
+        scratch: &mut Scratch,
+    ) {
         for (input, output) in inputs.iter().zip(&*outputs) {
             assert_eq!(input.len(), self.columns, "length of the input vector");
             assert_eq!(output.len(), self.rows, "length of the output vector");
@@ -109,7 +122,7 @@ impl Gemm {
             }
             // SAFETY: an engine comes from a kernel that this machine was seen to run.
             Body::Packed { engine, panels } => unsafe {
-                (engine.product)(panels, inputs, outputs, scratch)
+                (engine.product)(panels, inputs, outputs, backwards, scratch)
             },
         }
     }
@@ -123,6 +136,7 @@ pub(super) unsafe fn product<S: Isa>(
     panels: &Panels,
     inputs: &[&[i8]],
     outputs: &mut [&mut [i32]],
+    backwards: bool,
     scratch: &mut Scratch,
 ) {
     let padded = panels.groups * S::LAYOUT.group;
@@ -133,7 +147,9 @@ pub(super) unsafe fn product<S: Isa>(
             *to = S::X::from_i8(x, S::LAYOUT.offset);
         }
     }
-    for panel in 0..outputs[0].len().div_ceil(panels.width) {
+    let count = outputs[0].len().div_ceil(panels.width);
+    for i in 0..count {
+        let panel = if backwards { count - 1 - i } else { i };
         let mut sums = [[0i32; MAX_WIDTH]; 2];
         let t = Tile {
             x: band.as_ptr(),
@@ -148,8 +164,9 @@ pub(super) unsafe fn product<S: Isa>(
         // the one run of each vector, `sums` the widest panel for each.
         unsafe { dispatch::<S>(panels.vectors, &t) };
         for (output, sums) in outputs.iter_mut().zip(&sums) {
-            let out = output[panel * panels.width..].iter_mut();
-            out.zip(sums).take(panels.width).for_each(|(out, &sum)| *out = sum);
+            let out = &mut output[panel * panels.width..];
+            let rows = out.len().min(panels.width);
+            out[..rows].copy_from_slice(&sums[..rows]);
         }
     }
 }

@@ -229,12 +229,13 @@ proptest! {
         let x = of_x.draw(&mut random, columns);
         let y = of_x.draw(&mut random, columns);
         let mut scratch = Scratch::new();
+        let backwards = random.below(2) == 1;
         let mut results = Kernel::available().into_iter().map(|kernel| {
             let gemm = Gemm::new(kernel, &weights, &bias, zero_point).unwrap();
             gemm.reserve(&mut scratch);
             let [mut out, mut first, mut second] = [(); 3].map(|()| vec![0; rows]);
             gemm.run(&x, &mut out, &mut scratch);
-            gemm.run_two([&y, &x], [&mut first, &mut second], &mut scratch);
+            gemm.run_two([&y, &x], [&mut first, &mut second], backwards, &mut scratch);
             assert_eq!(second, out);
             [first, out]
         });
