@@ -1,7 +1,7 @@
 //! Prints what scoring costs per frame and head, for mixtures of ten components and residuals with a
 //! hidden layer applied four times, one thread.
 //!
-//!     cargo run --release --example head_speed [PART OF A LINE]
+//!     cargo run --release --example head_speed [PART OF A LINE [KERNEL]]
 //!
 //! Times are medians of many short runs, after the fastest in brackets: on a shared machine the two
 //! tell how much it was disturbed.
@@ -13,6 +13,7 @@ use oddsight::energy::float::{
     Composition, Dense, Gmm, GmmScore, Head, Heads, Heat, Knn, LogitEnergy, Residual, Term, project,
 };
 use oddsight::energy::{Rule, Scores, Scratch};
+use oddsight::kernel::Kernel;
 use oddsight::random::Random;
 
 const CLASSES: usize = 10;
@@ -20,13 +21,16 @@ const BANK_ROWS: usize = 3072;
 
 fn main() {
     let part = std::env::args().nth(1).unwrap_or_default();
+    let kernel = std::env::args().nth(2);
+    let kernel = kernel.map_or(Ok(Kernel::detect()), |name| name.parse());
+    let kernel = kernel.expect("a kernel of this machine");
     let show = |name: &str, heads, width| {
         if name.contains(&part) {
-            let (median, best) = measure(heads, width);
+            let (median, best) = measure(heads, width, kernel);
             println!("{name}: {median} ({best})");
         }
     };
-    println!("nanoseconds per frame");
+    println!("nanoseconds per frame, kernel {kernel}");
     for width in [128, 256, 512] {
         let mut random = Random::new(1);
         let gmm = mixture(width, &mut random);
@@ -103,12 +107,13 @@ fn bank(width: usize, random: &mut Random) -> Knn {
 }
 
 /// Median and least nanoseconds of one frame.
-fn measure(heads: Vec<Head>, width: usize) -> (u128, u128) {
+fn measure(heads: Vec<Head>, width: usize, kernel: Kernel) -> (u128, u128) {
     let terms = (0..heads.len() as u32)
         .map(|head| Term { head, mean: 0.0, std: 1.0, weight: 1.0 })
         .collect();
     let composition = Composition { rule: Rule::Sum, terms };
-    let heads = Heads { heads, composition }.fix().expect("the numbers are in range");
+    let mut heads = Heads { heads, composition }.fix().expect("the numbers are in range");
+    heads.pack(kernel);
     let mut random = Random::new(2);
     let mut draw = |n: usize| (0..n).map(|_| to_feature(random.range(0.0, 2.0))).collect();
     let features = Features { avg: draw(width), std: draw(width), logits: draw(CLASSES) };
