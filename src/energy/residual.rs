@@ -110,7 +110,7 @@ impl Residual {
             gemm.reserve(scratch);
             let [high, low] = &mut *sums;
             let backwards = application % 2 == 1;
-            gemm.run_two([&input.high, &input.low], [high, low], backwards, scratch);
+            gemm.run_planes(input, [high, low], backwards, scratch);
             // An input has so many more fractional bits than the biases were made for.
             let finer = (bits - i32::from(layer.bits)) as u32;
             let Some(&next) = self.bits.get(application + 1) else {
