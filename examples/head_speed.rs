@@ -1,7 +1,7 @@
 //! Prints what scoring costs per frame and head, for mixtures of ten components and residuals with a
 //! hidden layer applied four times, one thread.
 //!
-//!     cargo run --release --example head_speed
+//!     cargo run --release --example head_speed [PART OF A LINE [KERNEL]]
 //!
 //! Times are medians of many short runs, after the fastest in brackets: on a shared machine the two
 //! tell how much it was disturbed.
@@ -13,13 +13,24 @@ use oddsight::energy::float::{
     Composition, Dense, Gmm, GmmScore, Head, Heads, Heat, Knn, LogitEnergy, Residual, Term, project,
 };
 use oddsight::energy::{Rule, Scores, Scratch};
+use oddsight::kernel::Kernel;
 use oddsight::random::Random;
 
 const CLASSES: usize = 10;
 const BANK_ROWS: usize = 3072;
 
 fn main() {
-    println!("nanoseconds per frame");
+    let part = std::env::args().nth(1).unwrap_or_default();
+    let kernel = std::env::args().nth(2);
+    let kernel = kernel.map_or(Ok(Kernel::detect()), |name| name.parse());
+    let kernel = kernel.expect("a kernel of this machine");
+    let show = |name: &str, heads, width| {
+        if name.contains(&part) {
+            let (median, best) = measure(heads, width, kernel);
+            println!("{name}: {median} ({best})");
+        }
+    };
+    println!("nanoseconds per frame, kernel {kernel}");
     for width in [128, 256, 512] {
         let mut random = Random::new(1);
         let gmm = mixture(width, &mut random);
@@ -32,8 +43,7 @@ fn main() {
             ("gmm + gmm-std + el", composed),
             ("knn of 3072 rows", vec![Head::Knn(knn)]),
         ] {
-            let (median, best) = measure(heads, width);
-            println!("width {width}, {name}: {median} ({best})");
+            show(&format!("width {width}, {name}"), heads, width);
         }
         for hidden in [256, 512, 1024] {
             let mut heat_gmm = || heat(gmm.clone(), width, hidden, &mut random);
@@ -42,8 +52,7 @@ fn main() {
             for (name, heads) in
                 [("heat-el", vec![el.clone()]), ("all three heat heads", vec![avg, std, el])]
             {
-                let (median, best) = measure(heads, width);
-                println!("width {width}, hidden {hidden}, {name}: {median} ({best})");
+                show(&format!("width {width}, hidden {hidden}, {name}"), heads, width);
             }
         }
     }
@@ -98,12 +107,13 @@ fn bank(width: usize, random: &mut Random) -> Knn {
 }
 
 /// Median and least nanoseconds of one frame.
-fn measure(heads: Vec<Head>, width: usize) -> (u128, u128) {
+fn measure(heads: Vec<Head>, width: usize, kernel: Kernel) -> (u128, u128) {
     let terms = (0..heads.len() as u32)
         .map(|head| Term { head, mean: 0.0, std: 1.0, weight: 1.0 })
         .collect();
     let composition = Composition { rule: Rule::Sum, terms };
-    let heads = Heads { heads, composition }.fix().expect("the numbers are in range");
+    let mut heads = Heads { heads, composition }.fix().expect("the numbers are in range");
+    heads.pack(kernel);
     let mut random = Random::new(2);
     let mut draw = |n: usize| (0..n).map(|_| to_feature(random.range(0.0, 2.0))).collect();
     let features = Features { avg: draw(width), std: draw(width), logits: draw(CLASSES) };

@@ -212,10 +212,12 @@ impl Head {
             Head::Knn(knn) => knn.energy_q32(row, scratch),
             Head::HeatGmm(heat) | Head::HeatGmmStd(heat) => {
                 let prior_q32 = heat.prior().energy_q32(row, scratch);
-                heat.energy_q32(row, prior_q32, scratch)
+                heat.energy_q32(row, (prior_q32, heat.prior().normalises()), scratch)
             }
             Head::HeatEl(_) if is_broken(&features.logits) => BROKEN,
-            Head::HeatEl(heat) => heat.energy_q32(row, logit::el(&features.logits), scratch),
+            Head::HeatEl(heat) => {
+                heat.energy_q32(row, (logit::el(&features.logits), false), scratch)
+            }
         }
     }
 

@@ -57,5 +57,5 @@ pub(crate) use pack::check_sums;
 pub use planes::{Leaky, Planes};
 pub use pool::{MaxPool, Moments};
 pub use quantise::{Grid, Multiplier, Residual};
-pub use wide::{squared_distances, triangle};
+pub use wide::{Triangle, squared_distances};
 pub use window::{Map, Window};

@@ -5,6 +5,8 @@
 //! Weights of 16 bits would do for the mixtures of our own networks, but barely, and not for an
 //! ill-conditioned covariance (docs/heads.md has the numbers).
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use super::exp_log::log_sum_exp;
@@ -13,7 +15,7 @@ use super::ready::Ready;
 use super::unit::{self, UNIT_BITS};
 use super::{EnergyError, EnergyErrorKind, GmmScore, HeadId, Scratch, float};
 use crate::backbone::FEATURE_BITS;
-use crate::kernel::{self, Kernel};
+use crate::kernel::{self, Kernel, Triangle};
 
 /// Fractional bits of a whitened row.
 pub(super) const WHITENED_BITS: u32 = 24;
@@ -29,7 +31,7 @@ const MOST_SHIFT: u8 = 62;
 const MOST_FEATURES: usize = 1 << 15;
 /// Bits of the constants that an energy is made of.
 const CONSTANT_LIMIT: u32 = 62;
-/// Added to a signed entry to make it an unsigned one; see [`kernel::triangle`].
+/// Added to a signed entry to make it an unsigned one; see [`Triangle`].
 const OFFSET: u32 = 1 << 31;
 
 /// A Gaussian mixture over feature rows; see [`float::Gmm`] for its meaning.
@@ -55,9 +57,9 @@ pub struct Gmm {
     pub(super) log_volume_q32: i64,
     /// What was added to the diagonal of the covariance; for information only.
     pub(super) ridge: f64,
-    /// What multiplies.
+    /// The kernel, and the weights as it reads them; shared by clones.
     #[serde(skip)]
-    kernel: Ready<Kernel>,
+    packed: Ready<(Kernel, Arc<Triangle>)>,
 }
 
 impl Gmm {
@@ -121,14 +123,14 @@ impl Gmm {
         };
         scratch.offset.clear();
         scratch.offset.extend(entries.iter().map(|&x| (x as u32) ^ OFFSET));
-        let kernel = *self.kernel.get_or_init(Kernel::detect);
+        let (kernel, triangle) = self.packed.get_or_init(|| self.packed_for(Kernel::detect()));
         scratch.products.resize(row.len(), 0);
-        kernel::triangle(kernel, &self.weights, &scratch.offset, &mut scratch.products);
+        triangle.multiply(&self.weights, &scratch.offset, &mut scratch.products);
         self.round(&scratch.offset, &scratch.products, &mut scratch.whitened);
         scratch.distances.resize(self.components(), 0);
         // Both are below 2⁵² in size.
         let (whitened, distances) = (&scratch.whitened, &mut scratch.distances);
-        kernel::squared_distances(kernel, whitened, &self.means, distances);
+        kernel::squared_distances(*kernel, whitened, &self.means, distances);
     }
 
     /// `out = L⁻¹ (row − centre)` with 24 fractional bits, from the products of a row of offset entries.
@@ -149,7 +151,11 @@ impl Gmm {
     }
 
     pub(super) fn pack(&mut self, kernel: Kernel) {
-        self.kernel = Ready::of(kernel);
+        self.packed = Ready::of(self.packed_for(kernel));
+    }
+
+    fn packed_for(&self, kernel: Kernel) -> (Kernel, Arc<Triangle>) {
+        (kernel, Arc::new(Triangle::new(kernel, &self.weights, self.width())))
     }
 }
 
@@ -196,7 +202,7 @@ impl Gmm {
             log_weights_q32: log_weights.ok_or_else(|| out_of_range("a weight"))?,
             log_volume_q32: constant(log_volume).ok_or_else(|| out_of_range("the determinant"))?,
             ridge: gmm.ridge,
-            kernel: Ready::default(),
+            packed: Ready::default(),
         })
     }
 

@@ -56,18 +56,21 @@ impl<P> Heat<P> {
         self.residual.pack(kernel);
     }
 
-    /// Energy of one row of D features with this energy of the prior, signed Q31.32.
-    pub(super) fn energy_q32(&self, row: &[i32], prior_q32: i64, scratch: &mut Scratch) -> i64 {
+    /// Energy of one row of D features with this energy of the prior, signed Q31.32. `normalised` says that
+    /// the prior has left the row in `scratch`, normalised.
+    pub(super) fn energy_q32(
+        &self,
+        row: &[i32],
+        (prior_q32, normalised): (i64, bool),
+        scratch: &mut Scratch,
+    ) -> i64 {
         if prior_q32 == BROKEN {
             return BROKEN;
         }
-        let entries = match self.normalize {
-            true => {
-                unit::normalise(row, &mut scratch.row);
-                &scratch.row[..]
-            }
-            false => row,
-        };
+        if self.normalize && !normalised {
+            unit::normalise(row, &mut scratch.row);
+        }
+        let entries = if self.normalize { &scratch.row[..] } else { row };
         let (entry_bits, _) = entries_of(self.normalize);
         let residual_q32 = self.residual.evaluate_q32(entries, entry_bits, &mut scratch.layers);
         let residual = self.inverse_temperature.apply(residual_q32.into());

@@ -101,7 +101,7 @@ impl Residual {
         let (kernel, packed) = self.packed.get_or_init(|| self.packed_for(Kernel::detect()));
         let Buffers { input, sums, scratch } = buffers;
         let shift = (entry_bits as i32 - i32::from(self.bits[0])) as u32;
-        input.fill(row.iter().map(|&x| round_shift(x.into(), shift) as i64));
+        input.fill(*kernel, row, shift);
         for (application, &layer) in self.order.iter().enumerate() {
             let gemm = &packed[layer as usize];
             let layer = &self.layers[layer as usize];
@@ -109,7 +109,8 @@ impl Residual {
             sums.iter_mut().for_each(|sums| sums.resize(gemm.rows(), 0));
             gemm.reserve(scratch);
             let [high, low] = &mut *sums;
-            gemm.run_two([&input.high, &input.low], [high, low], scratch);
+            let backwards = application % 2 == 1;
+            gemm.run_planes(input, [high, low], backwards, scratch);
             // An input has so many more fractional bits than the biases were made for.
             let finer = (bits - i32::from(layer.bits)) as u32;
             let Some(&next) = self.bits.get(application + 1) else {

@@ -7,9 +7,44 @@ use std::arch::x86_64::*;
 
 use super::isa::{Isa, Layout, Tile, run_tile};
 use super::quantise::Grid;
+use super::wide::Block;
 
 /// Tiles of 6 pixels × 64 channels: 24 of the 32 registers hold sums.
 pub(super) struct Vnni;
+
+/// Sums that are added to in turn: as many as begin while one product is under way. Fewer wait for each
+/// other.
+const ENOUGH_CHAINS: usize = 10;
+
+/// Adds the products of these k-groups to the sums.
+///
+/// # Safety
+/// As for [`Isa::multiply`], which has all of these k-groups.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+unsafe fn add_products<const P: usize, const V: usize>(
+    acc: &mut [[__m512i; V]; P],
+    x: [*const i8; P],
+    weights: *const i8,
+    groups: std::ops::Range<usize>,
+) {
+    for g in groups {
+        // SAFETY: the k-groups lie at each x as quadruples, at `weights` as rows of V vectors.
+        unsafe {
+            let row = weights.add(g * V * 64).cast::<__m512i>();
+            let mut w = [_mm512_setzero_si512(); V];
+            for v in 0..V {
+                w[v] = _mm512_load_si512(row.add(v));
+            }
+            for p in 0..P {
+                let four = _mm512_set1_epi32(x[p].add(4 * g).cast::<i32>().read_unaligned());
+                for v in 0..V {
+                    acc[p][v] = _mm512_dpbusd_epi32(acc[p][v], four, w[v]);
+                }
+            }
+        }
+    }
+}
 
 impl Isa for Vnni {
     type X = i8;
@@ -39,20 +74,25 @@ impl Isa for Vnni {
         weights: *const i8,
         groups: usize,
     ) {
-        for g in 0..groups {
-            // SAFETY: `groups` quadruples lie at each x, `groups` rows of V vectors at `weights`.
-            unsafe {
-                let row = weights.add(g * V * 64).cast::<__m512i>();
-                let mut w = [_mm512_setzero_si512(); V];
-                for v in 0..V {
-                    w[v] = _mm512_load_si512(row.add(v));
-                }
-                for p in 0..P {
-                    let four = _mm512_set1_epi32(x[p].add(4 * g).cast::<i32>().read_unaligned());
-                    for v in 0..V {
-                        acc[p][v] = _mm512_dpbusd_epi32(acc[p][v], four, w[v]);
-                    }
-                }
+        if P * V > ENOUGH_CHAINS {
+            // SAFETY: the caller's promise.
+            unsafe { add_products::<P, V>(acc, x, weights, 0..groups) }
+            return;
+        }
+        // Two sums of each kind, of every other k-group; adding them is exact.
+        let mut others = [[_mm512_setzero_si512(); V]; P];
+        let pairs = groups / 2;
+        // SAFETY: the caller's promise.
+        unsafe {
+            for g in (0..pairs).map(|pair| 2 * pair) {
+                add_products::<P, V>(acc, x, weights, g..g + 1);
+                add_products::<P, V>(&mut others, x, weights, g + 1..g + 2);
+            }
+            add_products::<P, V>(acc, x, weights, 2 * pairs..groups);
+        }
+        for p in 0..P {
+            for v in 0..V {
+                acc[p][v] = _mm512_add_epi32(acc[p][v], others[p][v]);
             }
         }
     }
@@ -124,5 +164,34 @@ impl Isa for Vnni {
             // SAFETY: the caller's promise.
             unsafe { _mm_storeu_si128(to.add(v * 16).cast(), _mm512_cvtepi32_epi8(whole)) };
         }
+    }
+}
+
+/// The product of a lower triangle, in blocks, with a vector: see [`Triangle`](super::wide::Triangle).
+///
+/// One instruction multiplies the even 32-bit numbers of a vector to 64-bit products; shifted, the odd ones.
+#[target_feature(enable = "avx512f")]
+pub(super) fn triangle(blocks: &[Block], entries: &[u32], out: &mut [u64]) {
+    let mut rest = blocks;
+    for (first, out) in (0..).step_by(16).zip(out.chunks_mut(16)) {
+        let (own, next) = rest.split_at(entries.len().min(first + 16));
+        rest = next;
+        let mut sums = [_mm512_setzero_si512(); 2];
+        for (block, &entry) in own.iter().zip(entries) {
+            // SAFETY: a block has the 64 bytes of a vector.
+            let weights = unsafe { _mm512_loadu_si512(block.as_ptr().cast()) };
+            let entry = _mm512_set1_epi32(entry as i32);
+            let halves = [weights, _mm512_srli_epi64::<32>(weights)];
+            for (sum, weights) in sums.iter_mut().zip(halves) {
+                *sum = _mm512_add_epi64(*sum, _mm512_mul_epu32(weights, entry));
+            }
+        }
+        let mut all = [0u64; 16];
+        // SAFETY: two vectors of eight.
+        unsafe {
+            _mm512_storeu_si512(all.as_mut_ptr().cast(), sums[0]);
+            _mm512_storeu_si512(all[8..].as_mut_ptr().cast(), sums[1]);
+        }
+        out.copy_from_slice(&all[..out.len()]);
     }
 }

@@ -9,6 +9,7 @@ use super::error::{KernelError, KernelErrorKind};
 use super::gemm;
 use super::isa::{Isa, Layout};
 use super::pack::Panels;
+use super::planes::Planes;
 use super::portable::{Portable, PortableWords};
 use super::winograd::WinogradEngine;
 
@@ -127,7 +128,10 @@ impl Kernel {
             Choice::Reference => None,
             Choice::Portable => Some(Engine::of::<Portable>()),
             #[cfg(target_arch = "x86_64")]
-            Choice::Avx2 => Some(Engine::of::<super::avx2::Avx2>()),
+            Choice::Avx2 => Some(Engine {
+                words: Some(gemm::word_product::<super::avx2::Avx2>),
+                ..Engine::of::<super::avx2::Avx2>()
+            }),
             #[cfg(target_arch = "x86_64")]
             Choice::Avx512Vnni => Some(Engine::of::<super::avx512::Vnni>()),
             #[cfg(target_arch = "arm")]
@@ -222,8 +226,11 @@ impl FromStr for Kernel {
     }
 }
 
-/// Panels times each input vector, to an output vector each.
-type Product = unsafe fn(&Panels, &[&[i8]], &mut [&mut [i32]], &mut Scratch);
+/// Panels times each input vector, to an output vector each; from the last panel to the first if wanted.
+type Product = unsafe fn(&Panels, &[&[i8]], &mut [&mut [i32]], bool, &mut Scratch);
+
+/// Panels times a vector of 16-bit words.
+pub(super) type WordProduct = unsafe fn(&Panels, &Planes, &mut [i32], bool, &mut Scratch);
 
 /// The tiled code of one instruction set. The functions are unsafe: they may run only where the
 /// instruction set exists.
@@ -232,6 +239,8 @@ pub(super) struct Engine {
     pub layout: Layout,
     pub conv: unsafe fn(&Conv, &Tiled, Job<'_>, &mut Scratch),
     pub product: Product,
+    /// Where bytes are multiplied as words anyway.
+    pub words: Option<WordProduct>,
     /// Makes room for so many activations.
     pub reserve: fn(&mut Scratch, usize),
 }
@@ -242,6 +251,7 @@ impl Engine {
             layout: S::LAYOUT,
             conv: conv::drive::<S>,
             product: gemm::product::<S>,
+            words: None,
             reserve: |scratch, len| {
                 let buffer = S::X::buffer(scratch);
                 if buffer.len() < len {

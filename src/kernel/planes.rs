@@ -13,12 +13,11 @@ impl Planes {
     /// Largest activation: what is larger saturates here. Its two bytes are both 127.
     pub const LIMIT: i64 = 127 * 256 + 127;
 
-    /// Takes a vector, saturating.
-    pub fn fill(&mut self, entries: impl ExactSizeIterator<Item = i64>) {
+    /// Takes a vector whose entries have `shift` fractional bits more, 0 … 62: rounded half up, saturating.
+    pub fn fill(&mut self, kernel: Kernel, entries: &[i32], shift: u32) {
         self.resize(entries.len());
-        for ((high, low), entry) in self.high.iter_mut().zip(&mut self.low).zip(entries) {
-            [*high, *low] = split(entry.clamp(-Planes::LIMIT, Planes::LIMIT));
-        }
+        let planes = self;
+        compiled_for!(kernel, fill, planes: &mut Planes, entries: &[i32], shift: u32)
     }
 
     fn resize(&mut self, len: usize) {
@@ -31,6 +30,17 @@ impl Planes {
 #[inline(always)]
 fn split(activation: i64) -> [i8; 2] {
     [((activation + 128) >> 8) as i8, activation as i8]
+}
+
+/// The loop of [`Planes::fill`].
+#[inline(always)]
+fn fill(planes: &mut Planes, entries: &[i32], shift: u32) {
+    let half = 1i64 << shift >> 1;
+    let bytes = planes.high.iter_mut().zip(&mut planes.low);
+    for ((high, low), &entry) in bytes.zip(entries) {
+        let entry = (i64::from(entry) + half) >> shift;
+        [*high, *low] = split(entry.clamp(-Planes::LIMIT, Planes::LIMIT));
+    }
 }
 
 /// From the exact sums of one layer to the activations that the next one takes.
@@ -77,8 +87,10 @@ fn activate(leaky: &Leaky<'_>, [high, low]: [&[i32]; 2], out: &mut Planes) {
     for (((&high, &low), ((&multiplier, &shift), &bias)), (out_high, out_low)) in
         sums.zip(scales).zip(bytes)
     {
-        let products = 256 * i64::from(high) + i64::from(low);
-        let y = products * i64::from(multiplier) + (bias << leaky.finer);
+        // Two products of 32 bits, which vectors have, in place of one of 64.
+        let multiplier = i64::from(multiplier as i32);
+        let products = 256 * (i64::from(high) * multiplier) + i64::from(low) * multiplier;
+        let y = products + (bias << leaky.finer);
         let shift = (i32::from(shift) + leaky.coarser) as u32 & 63;
         let half = 1u64 << (shift.wrapping_sub(1) & 63);
         // Below 2⁶¹ + 5 · 2⁶¹.
@@ -130,6 +142,25 @@ mod tests {
     }
 
     /// Around every activation that the quotient by 5 could get wrong, and far beyond them.
+    #[test]
+    fn entries_are_rounded_and_saturate() {
+        let entries: Vec<i32> = (-70..70)
+            .chain([i32::MAX, -i32::MAX, 32_639, 32_640, -32_640, 65_278, 65_279])
+            .collect();
+        for (kernel, shift) in
+            Kernel::available().into_iter().flat_map(|k| [0, 1, 2, 16, 47].map(|s| (k, s)))
+        {
+            let mut out = Planes::default();
+            out.fill(kernel, &entries, shift);
+            for (i, &entry) in entries.iter().enumerate() {
+                let scaled = f64::from(entry) / (1u64 << shift) as f64;
+                let expected = (scaled + 0.5).floor().clamp(-32_639.0, 32_639.0);
+                let found = 256 * i32::from(out.high[i]) + i32::from(out.low[i]);
+                assert_eq!(f64::from(found), expected, "{kernel}: {entry} by 2^{shift}");
+            }
+        }
+    }
+
     #[test]
     fn small_numbers_and_ends() {
         for shift in [1i8, 2, 3, 16] {

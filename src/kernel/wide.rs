@@ -4,23 +4,63 @@
 
 use super::choice::{Kernel, compiled_for};
 
+/// How to multiply a lower triangle of unsigned weights, row by row, with a vector. Weights are unsigned
+/// because baseline x86-64 multiplies unsigned 32-bit numbers to 64-bit ones two at a time, and signed ones
+/// one by one.
+#[derive(Clone, Debug)]
+pub struct Triangle {
+    kernel: Kernel,
+    /// The same weights once more where a kernel wants them in another order, else none.
+    blocks: Vec<Block>,
+}
+
+/// The weights of sixteen rows in one column, zeros above the diagonal: row l at 2l, row l + 8 at 2l + 1.
+pub(super) type Block = [u32; 16];
+
+impl Triangle {
+    /// For the triangle of `width` rows that follow each other in `weights`.
+    ///
+    /// Panics when it has another size.
+    pub fn new(kernel: Kernel, weights: &[u32], width: usize) -> Triangle {
+        assert_eq!(weights.len(), width * (width + 1) / 2, "size of a triangle");
+        let mut blocks = Vec::new();
+        #[cfg(target_arch = "x86_64")]
+        if kernel.has_avx512() {
+            for first in (0..width).step_by(16) {
+                let block = |column| {
+                    std::array::from_fn(|place| {
+                        let row = first + place / 2 + place % 2 * 8;
+                        match column <= row && row < width {
+                            true => weights[row * (row + 1) / 2 + column],
+                            false => 0,
+                        }
+                    })
+                };
+                blocks.extend((0..width.min(first + 16)).map(block));
+            }
+        }
+        Triangle { kernel, blocks }
+    }
+
+    /// `out[i] = Σ_{j≤i} weights_ij · entries_j`, modulo 2⁶⁴, with the weights that this was made for.
+    ///
+    /// Panics when sizes do not fit together.
+    pub fn multiply(&self, weights: &[u32], entries: &[u32], out: &mut [u64]) {
+        assert_eq!(out.len(), entries.len(), "length of a product");
+        assert_eq!(weights.len(), out.len() * (out.len() + 1) / 2, "size of a triangle");
+        #[cfg(target_arch = "x86_64")]
+        if self.kernel.has_avx512() {
+            // SAFETY: the kernel proves that the machine has AVX-512.
+            return unsafe { super::avx512::triangle(&self.blocks, entries, out) };
+        }
+        compiled_for!(self.kernel, rows, weights: &[u32], entries: &[u32], out: &mut [u64])
+    }
+}
+
 /// Rows of weights that are multiplied at once: what they share is loaded once.
 const ROWS: usize = 4;
 
-/// The product of a lower triangle, row by row, with a vector: `out[i] = Σ_{j≤i} weights_ij · entries_j`,
-/// modulo 2⁶⁴.
-///
-/// Numbers are unsigned: baseline x86-64 multiplies unsigned 32-bit numbers to 64-bit ones two at a time,
-/// and signed ones one by one.
-///
-/// Panics when the triangle has another size than the vectors.
-pub fn triangle(kernel: Kernel, weights: &[u32], entries: &[u32], out: &mut [u64]) {
-    assert_eq!(out.len(), entries.len(), "length of a product");
-    assert_eq!(weights.len(), entries.len() * (entries.len() + 1) / 2, "size of a triangle");
-    compiled_for!(kernel, rows, weights: &[u32], entries: &[u32], out: &mut [u64])
-}
-
-/// The loops of [`triangle`].
+/// The loops of [`Triangle::multiply`].
 #[inline(always)]
 fn rows(weights: &[u32], entries: &[u32], out: &mut [u64]) {
     let mut rest = weights;
@@ -122,7 +162,8 @@ mod tests {
                 .collect();
             for kernel in Kernel::available() {
                 let mut out = vec![7; width];
-                triangle(kernel, &weights, &entries, &mut out);
+                let triangle = Triangle::new(kernel, &weights, width);
+                triangle.multiply(&weights, &entries, &mut out);
                 assert_eq!(out, expected, "{kernel}, {width}");
             }
         }
