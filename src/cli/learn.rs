@@ -68,7 +68,7 @@ pub fn run(args: &LearnArgs) -> Result<()> {
     }
     let learnt = learner.finish()?;
     let card = learnt.card(System.now());
-    write_model(&args.out, &dir.join(BACKBONE_FILE), &learnt.blob, &card, version_of(&dir))
+    write_model(&args.out, &dir.join(BACKBONE_FILE), &learnt.blob, &card, Some(version_of(&dir)))
         .with_context(|| args.out.display().to_string())?;
     // What was written is what will be opened.
     let model = Model::open(&args.out)?;

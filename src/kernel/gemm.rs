@@ -178,6 +178,7 @@ pub(super) unsafe fn product<S: Isa>(
 ///
 /// # Safety
 /// The caller runs on `S`, and `panels` were packed for it, with sums that stay within 32 bits.
+#[cfg(target_arch = "x86_64")]
 pub(super) unsafe fn word_product<S: Isa<X = i16>>(
     panels: &Panels,
     input: &Planes,

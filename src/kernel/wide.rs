@@ -10,12 +10,32 @@ use super::choice::{Kernel, compiled_for};
 #[derive(Clone, Debug)]
 pub struct Triangle {
     kernel: Kernel,
-    /// The same weights once more where a kernel wants them in another order, else none.
+    /// The same weights once more if the kernel wants them in another order, else none.
+    #[cfg(target_arch = "x86_64")]
     blocks: Vec<Block>,
 }
 
 /// The weights of sixteen rows in one column, zeros above the diagonal: row l at 2l, row l + 8 at 2l + 1.
+#[cfg(target_arch = "x86_64")]
 pub(super) type Block = [u32; 16];
+
+#[cfg(target_arch = "x86_64")]
+fn blocks(weights: &[u32], width: usize) -> Vec<Block> {
+    let mut blocks = Vec::new();
+    for first in (0..width).step_by(16) {
+        let block = |column| {
+            std::array::from_fn(|place| {
+                let row = first + place / 2 + place % 2 * 8;
+                match column <= row && row < width {
+                    true => weights[row * (row + 1) / 2 + column],
+                    false => 0,
+                }
+            })
+        };
+        blocks.extend((0..width.min(first + 16)).map(block));
+    }
+    blocks
+}
 
 impl Triangle {
     /// For the triangle of `width` rows that follow each other in `weights`.
@@ -23,23 +43,11 @@ impl Triangle {
     /// Panics when it has another size.
     pub fn new(kernel: Kernel, weights: &[u32], width: usize) -> Triangle {
         assert_eq!(weights.len(), width * (width + 1) / 2, "size of a triangle");
-        let mut blocks = Vec::new();
-        #[cfg(target_arch = "x86_64")]
-        if kernel.has_avx512() {
-            for first in (0..width).step_by(16) {
-                let block = |column| {
-                    std::array::from_fn(|place| {
-                        let row = first + place / 2 + place % 2 * 8;
-                        match column <= row && row < width {
-                            true => weights[row * (row + 1) / 2 + column],
-                            false => 0,
-                        }
-                    })
-                };
-                blocks.extend((0..width.min(first + 16)).map(block));
-            }
+        Triangle {
+            kernel,
+            #[cfg(target_arch = "x86_64")]
+            blocks: if kernel.has_avx512() { blocks(weights, width) } else { Vec::new() },
         }
-        Triangle { kernel, blocks }
     }
 
     /// `out[i] = Σ_{j≤i} weights_ij · entries_j`, modulo 2⁶⁴, with the weights that this was made for.

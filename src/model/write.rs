@@ -25,8 +25,8 @@ pub fn check_output(out: &Path) -> Result<(), String> {
     Ok(())
 }
 
-/// Writes backbone, heads, card and manifest of `version`, and puts the whole into the place of `out`. The backbone is read
-/// from the file `backbone`, which may lie in `out`.
+/// Writes backbone, heads, card and, if there is a `version`, the manifest; puts the whole into the place of `out`. The
+/// backbone is read from the file `backbone`, which may lie in `out`.
 ///
 /// # Errors
 ///
@@ -36,7 +36,7 @@ pub fn write_model(
     backbone: &Path,
     blob: &HeadsBlob,
     card: &serde_json::Value,
-    version: u64,
+    version: Option<u64>,
 ) -> io::Result<()> {
     let staging = staging(out)?;
     let written = fill(&staging, backbone, blob, card, version)
@@ -52,13 +52,14 @@ fn fill(
     backbone: &Path,
     blob: &HeadsBlob,
     card: &serde_json::Value,
-    version: u64,
+    version: Option<u64>,
 ) -> io::Result<()> {
     let mut network = File::create_new(dir.join(BACKBONE_FILE))?;
     io::copy(&mut File::open(backbone)?, &mut network)?;
     network.sync_all()?;
     write(&dir.join(HEADS_FILE), &blob.to_bytes())?;
     write(&dir.join(CARD_FILE), format!("{card:#}\n").as_bytes())?;
+    let Some(version) = version else { return Ok(()) };
     let manifest = serde_json::to_value(Manifest::of(dir, version)?)?;
     write(&dir.join(MANIFEST_FILE), format!("{manifest:#}\n").as_bytes())
 }

@@ -211,7 +211,7 @@ fn finish(
     let name = format!("{NAME}{}", utc(now.utc_ms).replace(':', ""));
     let to = dir.join(name);
     let (backbone, version) = (base.join(BACKBONE_FILE), version_of(base));
-    write_model(&to, &backbone, &learnt.blob, &learnt.card(now), version)
+    write_model(&to, &backbone, &learnt.blob, &learnt.card(now), Some(version))
         .map_err(|e| format!("{}: {e}", to.display()))?;
     let taken = take(&to, shelf, regions);
     if taken.is_err() {

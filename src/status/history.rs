@@ -101,7 +101,8 @@ impl History {
     /// Nothing yet.
     pub fn new() -> History {
         History {
-            points: VecDeque::new(),
+            // What a ring left behind while it grew would count as memory in use for a long time.
+            points: VecDeque::with_capacity(MOST_POINTS + 1),
             pushed: 0,
             newest_ms: 0,
             five_seconds: Level::new(Grain::FiveSeconds),
@@ -193,7 +194,8 @@ struct Level {
 impl Level {
     fn new(grain: Grain) -> Level {
         let (width_ms, reach_ms) = (grain.width_ms(), grain.reach_ms());
-        Level { width_ms, reach_ms, buckets: VecDeque::new(), sum: 0.0 }
+        let most = reach_ms / width_ms + 2;
+        Level { width_ms, reach_ms, buckets: VecDeque::with_capacity(most as usize), sum: 0.0 }
     }
 
     fn push(&mut self, point: &Point) {

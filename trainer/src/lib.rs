@@ -8,11 +8,11 @@ pub mod detectors;
 pub mod extract;
 pub mod features;
 
+pub mod files;
 pub mod heads;
 pub mod heat;
 pub mod labels;
 pub mod metrics;
-pub mod pack;
 pub mod progress;
 pub mod quantize;
 pub mod recipe;

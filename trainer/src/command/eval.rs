@@ -11,9 +11,9 @@ use oddsight::model::{CARD_FILE, Model};
 use oddsight::verdict::Alpha;
 use oddsight_train::extract::{Options, extract};
 use oddsight_train::features::{FeatureFile, Input};
+use oddsight_train::files;
 use oddsight_train::labels::Labels;
 use oddsight_train::metrics::{self, Scored, Share};
-use oddsight_train::pack;
 use oddsight_train::report::Report;
 use oddsight_train::score::{head_names, named_class, visit_scores};
 use serde_json::Value;
@@ -101,7 +101,10 @@ pub fn run(args: &EvalArgs) -> Result<()> {
     report.compared_fitted_to = compared.map(|compared| compared.fitted_to);
     print!("{}", report.table());
     if let Some(path) = &args.json {
-        pack::write_file(path, format!("{}\n", serde_json::to_string_pretty(&report)?).as_bytes())?;
+        files::write_file(
+            path,
+            format!("{}\n", serde_json::to_string_pretty(&report)?).as_bytes(),
+        )?;
     }
     if args.card {
         write_card(&card, &report)?;
@@ -205,5 +208,5 @@ fn write_card(path: &Path, report: &Report) -> Result<()> {
     object.insert("evaluation".into(), serde_json::to_value(report)?);
     object.insert("table".into(), report.markdown().lines().collect());
     ensure!(path.is_file(), "{}: not a file", named());
-    pack::write_file(path, format!("{card:#}\n").as_bytes())
+    files::write_file(path, format!("{card:#}\n").as_bytes())
 }

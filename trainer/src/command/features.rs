@@ -8,7 +8,7 @@ use oddsight::backbone::Backbone;
 use oddsight::model::hex;
 use oddsight_train::extract::{Options, extract};
 use oddsight_train::features::{FeatureFile, FeatureWriter, Input, Origin};
-use oddsight_train::pack;
+use oddsight_train::files;
 
 use super::{BackboneArgs, WorkArgs};
 
@@ -33,9 +33,9 @@ pub fn run(args: &FeaturesArgs) -> Result<()> {
         bail!("{}: already a feature file", args.data);
     }
     let (backbone, input) = args.backbone.load(None)?;
-    let folder = pack::parent(&args.out)?;
+    let folder = files::parent(&args.out)?;
     let (file, _) = spool(&args.data, &backbone, &input, args.work.options()?, &folder)?;
-    pack::persist(file, &args.out)?;
+    files::persist(file, &args.out)?;
     let written = FeatureFile::open(&args.out)?;
     let labels = written.labels().map_or(0, |labels| labels.classes.len());
     println!(

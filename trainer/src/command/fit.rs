@@ -2,17 +2,16 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Error, Result, ensure};
 use clap::Args;
 use oddsight::backbone::Backbone;
 use oddsight::energy::Heads;
 use oddsight::fit::{KnnOptions, MixtureOptions};
-use oddsight::model::{HeadsBlob, Model, SelfTest};
+use oddsight::model::{HeadsBlob, Model, SelfTest, check_output, write_model};
 use oddsight::verdict::{Alpha, Calibration};
 use oddsight_train::checkpoint::Checkpoints;
 use oddsight_train::features::Input;
 use oddsight_train::heads::{HeadOptions, HeatOptions, fit_heads};
-use oddsight_train::pack;
 use oddsight_train::recipe::Recipe;
 use oddsight_train::score::visit_scores;
 use rayon::ThreadPool;
@@ -74,7 +73,7 @@ pub struct FitArgs {
 
 /// Fits, calibrates, self-tests and packs.
 pub fn run(args: &FitArgs) -> Result<()> {
-    pack::check_output(&args.out)?;
+    check_output(&args.out).map_err(Error::msg)?;
     let recipe = args.recipe.recipe()?;
     let checkpoints = args.checkpoints(&recipe)?;
     let threads = args.work.options()?.threads.get();
@@ -108,7 +107,9 @@ pub fn run(args: &FitArgs) -> Result<()> {
     };
     let blob = blob(args, &recipe, &sources, backbone, input, heads, &pool)?;
     let card = card(args, &recipe, &blob, &sources);
-    pack::write_model(&args.out, &args.backbone.backbone, &blob, &card)?;
+    // `eval` writes what it measures into the card, so the manifest comes later: `oddsight model manifest`.
+    write_model(&args.out, &args.backbone.backbone, &blob, &card, None)
+        .with_context(|| args.out.display().to_string())?;
     // What was written is what will be opened.
     let model = Model::open(&args.out)?;
     if let Some(path) = &args.report {

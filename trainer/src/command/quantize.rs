@@ -9,7 +9,7 @@ use oddsight::backbone::Backbone;
 use oddsight::image::Rgb;
 use oddsight_train::compare::{Comparison, Top1};
 use oddsight_train::features::FeatureFile;
-use oddsight_train::pack;
+use oddsight_train::files;
 use oddsight_train::quantize::{Entry, Loss, Options, RangeRule, quantize};
 use serde::Serialize;
 
@@ -115,7 +115,7 @@ pub fn run(args: &QuantizeArgs) -> Result<()> {
     let (what, top1, scores) = match &args.compare.normal {
         Some(normal) => {
             let backbones = Backbones { float: &float, int8: &int8, input: &input, options };
-            let folder = pack::parent(&args.out)?;
+            let folder = files::parent(&args.out)?;
             let (top1, scores) = args.compare.run(normal, &args.data, &backbones, &folder)?;
             ("normal", top1, Some(scores))
         }
@@ -124,7 +124,7 @@ pub fn run(args: &QuantizeArgs) -> Result<()> {
             ("other", top1, None)
         }
     };
-    pack::write_file(&args.out, &quantized.onnx)?;
+    files::write_file(&args.out, &quantized.onnx)?;
     let report = Report {
         range: args.range.to_string(),
         bias_correction: how.bias_correction,
@@ -140,7 +140,10 @@ pub fn run(args: &QuantizeArgs) -> Result<()> {
     };
     summarise(args, &report, what);
     if let Some(path) = &args.json {
-        pack::write_file(path, format!("{}\n", serde_json::to_string_pretty(&report)?).as_bytes())?;
+        files::write_file(
+            path,
+            format!("{}\n", serde_json::to_string_pretty(&report)?).as_bytes(),
+        )?;
     }
     Ok(())
 }

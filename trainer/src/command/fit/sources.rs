@@ -7,7 +7,7 @@ use oddsight::backbone::Backbone;
 use oddsight::random::Random;
 use oddsight_train::extract::Options;
 use oddsight_train::features::{FeatureFile, Input};
-use oddsight_train::pack;
+use oddsight_train::files;
 use oddsight_train::weights::KnownUnusual;
 
 use super::super::{check_features, features};
@@ -137,7 +137,8 @@ fn load(
         check_features(&file, text, backbone, input)?;
         return Ok(Loaded { file, spool: None, unreadable: 0 });
     }
-    let (spool, unreadable) = features::spool(text, backbone, input, options, &pack::parent(out)?)?;
+    let (spool, unreadable) =
+        features::spool(text, backbone, input, options, &files::parent(out)?)?;
     let file = FeatureFile::open(spool.path())?;
     Ok(Loaded { file, spool: Some(spool), unreadable })
 }

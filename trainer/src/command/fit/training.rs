@@ -6,8 +6,8 @@ use anyhow::{Error, Result};
 use oddsight::energy::{HeadId, Heads, from_q16, from_q32};
 use oddsight::model::Model;
 use oddsight_train::features::FeatureFile;
+use oddsight_train::files;
 use oddsight_train::heat::Event;
-use oddsight_train::pack;
 use oddsight_train::progress::TrainingProgress;
 use oddsight_train::recipe::Recipe;
 use oddsight_train::score::{head_names, visit_scores};
@@ -82,7 +82,7 @@ impl Training {
         why: &Error,
     ) -> Result<()> {
         let facts = self.facts(args, recipe, sources, Err(format!("{why:#}")));
-        pack::write_file(path, render(&facts).as_bytes())
+        files::write_file(path, render(&facts).as_bytes())
     }
 
     /// The report of a fit whose model is written. Scores on the current pool.
@@ -111,7 +111,7 @@ impl Training {
             alpha: model.alpha(),
         };
         let facts = self.facts(args, recipe, sources, Ok(fitted));
-        pack::write_file(path, render(&facts).as_bytes())
+        files::write_file(path, render(&facts).as_bytes())
     }
 
     fn facts(
