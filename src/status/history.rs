@@ -101,8 +101,7 @@ impl History {
     /// Nothing yet.
     pub fn new() -> History {
         History {
-            // What a ring left behind while it grew would count as memory in use for a long time.
-            points: VecDeque::with_capacity(MOST_POINTS + 1),
+            points: written_once(MOST_POINTS + 1),
             pushed: 0,
             newest_ms: 0,
             five_seconds: Level::new(Grain::FiveSeconds),
@@ -173,6 +172,15 @@ impl History {
             (frames + u64::from(bucket.frames), unusual + u64::from(bucket.unusual))
         })
     }
+}
+
+/// An empty ring whose memory is in use from now on, so that a program that runs out of it does so at its start.
+fn written_once(length: usize) -> VecDeque<Packed> {
+    let blank =
+        Packed { low_ms: 0, energy: f32::NAN, p_value: f32::NAN, region: 0, unusual: false };
+    let mut ring = VecDeque::from(vec![blank; length]);
+    ring.clear();
+    ring
 }
 
 impl Default for History {
