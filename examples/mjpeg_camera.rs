@@ -2,10 +2,10 @@
 //!
 //!     mjpeg_camera FPS SECONDS LOG
 //!
-//! Into LOG goes a line for each frame: its number, and when it was written, in milliseconds of the monotonic clock.
+//! Into LOG goes a line for each frame: its number, and when its writing began, in milliseconds of the monotonic clock.
 
 use std::fs::File;
-use std::io::{BufWriter, Write as _, stdout};
+use std::io::{Write as _, stdout};
 use std::time::{Duration, Instant};
 
 use jpeg_encoder::{ColorType, Encoder};
@@ -27,17 +27,17 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let show = Show::new(1);
     let frames = (0..FRAMES.min(show.frames())).map(|frame| encode(&show.draw(frame)));
     let frames = frames.collect::<Result<Vec<_>, _>>()?;
-    let mut log = BufWriter::new(File::create(log)?);
+    let mut log = File::create(log)?;
     let mut out = stdout().lock();
     let start = Instant::now();
     for seq in 0..fps * seconds {
         let due = Duration::from_micros(seq * 1_000_000 / fps);
         std::thread::sleep(due.saturating_sub(start.elapsed()));
+        log.write_all(format!("{seq} {}\n", System.now().mono_ms).as_bytes())?;
         out.write_all(&frames[(seq % frames.len() as u64) as usize])?;
         out.flush()?;
-        writeln!(log, "{seq} {}", System.now().mono_ms)?;
     }
-    Ok(log.flush()?)
+    Ok(())
 }
 
 /// The picture, four times as large, its top cut off.

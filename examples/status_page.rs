@@ -81,6 +81,7 @@ fn main() -> Result<()> {
     let identity = Identity {
         device: "conveyor-3".into(),
         source: format!("synth:{}", args.seed),
+        live: true,
         model: ModelCard::new("demo-conveyor", &model, &scorer),
         regions: places(args.regions),
     };

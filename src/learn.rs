@@ -45,6 +45,10 @@ const COMPONENTS: usize = 4;
 /// … and one wants this many frames at least.
 const FRAMES_A_COMPONENT: usize = 50;
 
+/// A covariance of as many frames as features, or fewer, is singular, and one of few more calls every new frame unusual: a
+/// mixture wants so many frames for each feature.
+const FRAMES_A_FEATURE: usize = 2;
+
 /// Collects the features of a running camera.
 pub struct Learner {
     base: Model,
@@ -166,6 +170,18 @@ impl Learner {
         }
     }
 
+    /// Frames that the heads want to be fitted to at least.
+    fn least_to_fit(&self) -> u64 {
+        let is_mixture = |head: &Head| {
+            matches!(head, Head::Gmm(_) | Head::GmmStd(_) | Head::HeatGmm(_) | Head::HeatGmmStd(_))
+        };
+        let least = match self.base.blob().heads.heads.iter().any(is_mixture) {
+            true => FRAMES_A_FEATURE * self.base.backbone().width(),
+            false => 0,
+        };
+        least.clamp(FRAMES_A_COMPONENT, FIT_FRAMES) as u64
+    }
+
     /// Fits, calibrates and records a self-test.
     ///
     /// # Errors
@@ -173,13 +189,15 @@ impl Learner {
     /// Too few frames for a fit or for the model's alpha, all frames the same, a mixture that cannot be fitted.
     pub fn finish(self) -> Result<Learnt, LearnError> {
         let Progress { fit_frames, calibration_frames, wanted } = self.progress();
-        if calibration_frames < wanted || fit_frames < FRAMES_A_COMPONENT as u64 {
+        let least = self.least_to_fit();
+        if calibration_frames < wanted || fit_frames < least {
             return Err(LearnError::new(
                 LearnErrorKind::TooFew,
                 format!(
-                    "{fit_frames} frames to fit to and {calibration_frames} to calibrate with, but {FRAMES_A_COMPONENT} \
-                     and {wanted} are wanted (alpha is {}): learn for more minutes, score more frames a second, or \
-                     take a larger alpha",
+                    "{fit_frames} frames to fit to and {calibration_frames} to calibrate with, but {least} (for {} \
+                     features) and {wanted} (for an alpha of {}) are wanted: learn for more minutes, score more frames \
+                     a second, or take a larger alpha",
+                    self.base.backbone().width(),
                     self.alpha
                 ),
             ));

@@ -131,8 +131,8 @@ struct Device {
     errands: Errands,
     supervisor: Supervisor,
     server: Option<Server>,
-    /// The model of the start has scored a frame, or could not be given one.
-    is_proven: bool,
+    /// What is known of the start that was counted.
+    trial: Trial,
     started_ms: u64,
     openings: u64,
     /// Since when outlets have had more than they write.
@@ -162,6 +162,16 @@ impl Opened {
     }
 }
 
+/// What is known of a start, which counts as failed until more is known.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Trial {
+    Open,
+    /// The model has had no frame, for no fault of its own.
+    Excused,
+    /// It has scored one.
+    Proven,
+}
+
 /// Which model is in use.
 struct InUse {
     name: String,
@@ -180,7 +190,7 @@ impl Device {
         clock: Arc<dyn Clock>,
     ) -> Result<Device, RuntimeError> {
         let Opened { regions, mut outlets, learning, errands, taken } = opened;
-        let Taken { eye, name, dir, number } = taken;
+        let Taken { eye, name, dir, number, refused } = taken;
         let now = clock.now();
         let board = Arc::new(Board::new(identity(&config, &name, &eye), now));
         let server = match &config.http {
@@ -205,8 +215,8 @@ impl Device {
             model: InUse { name, dir, number },
             remedy: Remedy::new(config.camera.stall_ms, now.mono_ms),
             coming: None,
-            tried: None,
-            is_proven: false,
+            tried: refused.as_ref().map(|(number, _)| *number),
+            trial: Trial::Open,
             started_ms: now.mono_ms,
             openings: 0,
             behind_ms: None,
@@ -224,6 +234,9 @@ impl Device {
             errands,
             server,
         };
+        if let Some((number, why)) = refused {
+            device.outputs.board.model_trouble(Some(refusal(number, &why)));
+        }
         device.say(ends);
         Ok(device)
     }
@@ -246,7 +259,7 @@ impl Device {
             }
             if signals.learn() || self.learning.button_pressed() {
                 let now = self.clock.now();
-                self.learning.begin(&mut self.watch, now);
+                self.learning.begin(&mut self.watch, &self.shelf, now);
             }
             // In this order: the last frame and the last fault may come between the two.
             let ended = self.capture.has_ended();
@@ -319,11 +332,23 @@ impl Device {
             self.remedy.good(captured.at.mono_ms);
             self.supervisor.alive(captured.at.mono_ms);
         }
-        if scored && !self.is_proven {
+        if scored && self.trial != Trial::Proven {
             let shelf = self.shelf.clone();
-            self.is_proven = self.errands.run(move || shelf.proven());
+            if self.errands.run(move || shelf.proven()) {
+                self.trial = Trial::Proven;
+            }
         }
         Ok(())
+    }
+
+    /// The start is not counted against the model, which was opened and has had no frame.
+    fn excuse(&mut self) {
+        if self.trial == Trial::Open {
+            let shelf = self.shelf.clone();
+            if self.errands.run(move || shelf.excused()) {
+                self.trial = Trial::Excused;
+            }
+        }
     }
 
     fn hear(&mut self, messages: &[Message]) {
@@ -362,9 +387,8 @@ impl Device {
         if let Some(memo) = &mut self.memo {
             memo.keep_now(self.watch.decisions(), now, machine, &self.errands);
         }
-        if !self.is_proven && ended.is_ok() {
-            let shelf = self.shelf.clone();
-            self.errands.run(move || shelf.excused());
+        if ended.is_ok() {
+            self.excuse();
         }
         drop(self.server);
         let patience = if matches!(ended, Ok(Ended::Source)) { PATIENCE } else { DRAIN };
@@ -387,6 +411,11 @@ impl Device {
     }
 }
 
+/// What people read of a model that is not used.
+fn refusal(number: u64, why: &str) -> String {
+    format!("model {number} is not used: {why}")
+}
+
 /// The file beside the journal.
 fn memo(config: &Config, now: Stamp) -> Option<Memo> {
     let dir = config.journal.dir.as_ref()?;
@@ -402,11 +431,12 @@ fn resume(
     machine: Machine,
 ) -> Vec<Message> {
     let decisions = watch.decisions_mut();
-    let mut past = memo.map(|memo| memo.recall(decisions, now)).unwrap_or_default();
-    if journal.is_none() {
-        // Nobody knows which numbers were given since the machine started.
+    let recalled = memo.and_then(|memo| memo.recall(decisions, now));
+    if recalled.is_none() || journal.is_none() {
+        // Nobody knows all the numbers that were given since the machine started.
         decisions.number_from(now.mono_ms / 1000, now.mono_ms);
     }
+    let mut past = recalled.unwrap_or_default();
     past.extend(journal.unwrap_or_default());
     decisions.resume(past, now, machine)
 }
@@ -436,6 +466,7 @@ fn identity(config: &Config, model: &str, eye: &Eye) -> Identity {
     Identity {
         device: config.device.clone(),
         source: config.camera.source.for_log(),
+        live: config.camera.source.is_live(),
         model: ModelCard::new(model, &eye.model, &eye.scorer),
         regions: config.regions.iter().map(place).collect(),
     }

@@ -61,6 +61,7 @@ struct Now {
     sinks: Vec<SinkStatus>,
     storage: Vec<StorageStatus>,
     drift: Vec<DriftStatus>,
+    model_trouble: Option<String>,
     machine: Machine,
     rss_bytes: Option<u64>,
 }
@@ -83,6 +84,7 @@ impl Board {
             sinks: Vec::new(),
             storage: Vec::new(),
             drift: Vec::new(),
+            model_trouble: None,
             machine: Machine::default(),
             rss_bytes: None,
         };
@@ -197,6 +199,11 @@ impl Board {
         self.now().drift = drift;
     }
 
+    /// What is wrong with a model that is not used for it.
+    pub fn model_trouble(&self, trouble: Option<String>) {
+        self.now().model_trouble = trouble;
+    }
+
     /// Everything at `at`. Health fails when no frame was scored for longer than `stale`.
     pub fn status(&self, at: Stamp, stale: Duration) -> Status {
         let times = self.metrics.inference_times();
@@ -254,6 +261,7 @@ impl Board {
         let fault = now.events.fault(at);
         health::judge(&health::Signs {
             now: at,
+            live: now.identity.live,
             silent_s: reel::seconds(now.scored_at.unwrap_or(self.started).mono_ms, at.mono_ms),
             stale_s: stale.as_secs_f64(),
             scored_any: now.scored_at.is_some(),
@@ -262,6 +270,7 @@ impl Board {
             sinks: &now.sinks,
             storage: &now.storage,
             drift: &now.drift,
+            model_trouble: now.model_trouble.as_deref(),
             machine: now.machine,
         })
     }

@@ -116,18 +116,29 @@ impl Calibration {
 
     /// Refuses an alpha that needs more calibration frames, naming how many.
     pub fn check(&self, alpha: Alpha) -> Result<(), VerdictError> {
-        if alpha.get() >= self.smallest_alpha() {
+        self.check_for(alpha, 1)
+    }
+
+    /// As [`Calibration::check`], for a region of so many tiles, each of which has its part of alpha: with fewer frames no
+    /// tile could ever flag it.
+    pub fn check_for(&self, alpha: Alpha, tiles: u32) -> Result<(), VerdictError> {
+        let parts = f64::from(tiles.max(1));
+        let alpha = alpha.get();
+        if alpha / parts >= self.smallest_alpha() {
             return Ok(());
         }
-        let needed = (1.0 / alpha.get()).ceil() - 1.0;
+        let (each, fewer) = match tiles {
+            0 | 1 => (String::new(), ""),
+            _ => (format!(", shared by {tiles} tiles,"), "fewer tiles, "),
+        };
         Err(VerdictError::new(
             VerdictErrorKind::Alpha,
             format!(
-                "alpha {} cannot be honoured by {} calibration frames: the smallest is {:.3e}; \
-                 use that, or calibrate with {needed} frames or more",
-                alpha.get(),
+                "alpha {alpha}{each} cannot be honoured by {} calibration frames: the smallest is {:.3e}; use that, \
+                 {fewer}or calibrate with {} frames or more",
                 self.len(),
-                self.smallest_alpha()
+                self.smallest_alpha() * parts,
+                (parts / alpha).ceil() - 1.0,
             ),
         ))
     }

@@ -36,6 +36,7 @@ fn board() -> Arc<Board> {
     let identity = Identity {
         device: "rig".into(),
         source: "synth:1".into(),
+        live: true,
         model: ModelCard {
             name: "demo".into(),
             alpha: 0.05,

@@ -77,6 +77,21 @@ fn too_few_frames_are_refused_with_the_numbers() {
     );
 }
 
+/// A covariance of few more frames than features would call every new frame unusual.
+#[test]
+fn a_mixture_wants_more_frames_than_features() {
+    let base = Model::open("models/demo-conveyor".as_ref()).unwrap();
+    let mut scorer = base.scorer().unwrap();
+    let mut learner = Learner::new(base, 1);
+    let features: Vec<_> =
+        (0..50).map(|seed| scorer.features(&picture(seed, [64; 2])).unwrap()).collect();
+    (0..300).for_each(|frame| learner.add(&features[frame % 50], frame as u64 * 100));
+    let refused = learner.finish().unwrap_err();
+    assert_eq!(refused.kind(), LearnErrorKind::TooFew);
+    assert!(refused.to_string().contains("200 frames to fit to"), "{refused}");
+    assert!(refused.to_string().contains("256 (for 128 features)"), "{refused}");
+}
+
 #[test]
 fn one_picture_again_and_again_is_refused() {
     let base = model(&directory::every_head(tiny::WIDTH));

@@ -18,13 +18,6 @@ pub fn join(tiles: &[Verdict], alpha: Alpha) -> Option<Verdict> {
     Some(verdict)
 }
 
-/// The alpha that the calibration must be able to honour for a region of so many tiles: with fewer calibration frames
-/// no tile could ever flag it.
-pub fn tile_alpha(alpha: Alpha, tiles: u32) -> Alpha {
-    // A part of a rate is a rate.
-    Alpha::new(alpha.get() / f64::from(tiles.max(1))).unwrap_or(alpha)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -64,8 +57,8 @@ mod tests {
     #[test]
     fn the_calibration_must_honour_the_alpha_of_a_tile() {
         let calibration = Calibration::new((0..99).collect()).unwrap();
-        assert!(calibration.check(tile_alpha(alpha(0.04), 4)).is_ok());
-        assert!(calibration.check(tile_alpha(alpha(0.04), 5)).is_err());
+        assert!(calibration.check_for(alpha(0.04), 4).is_ok());
+        assert!(calibration.check_for(alpha(0.04), 5).is_err());
     }
 
     /// Conformal validity of the joined verdict: over calibrations and frames of normal tiles that go with each other

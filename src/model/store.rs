@@ -28,7 +28,7 @@ use super::{HEADS_FILE, Model};
 use crate::storage;
 
 pub use error::{StoreError, StoreErrorKind};
-pub use manifest::{MANIFEST_FILE, Manifest, PublicKey, SIGNATURE_FILE, version_of};
+pub use manifest::{MANIFEST_FILE, Manifest, PublicKey, SIGNATURE_FILE, check, version_of};
 
 const CURRENT: &str = "current";
 const PREVIOUS: &str = "previous";

@@ -1,7 +1,7 @@
 //! Another model, another configuration, while frames are scored.
 
 use super::errands::in_background;
-use super::{Device, InUse, Taken, WatchSettings, identity};
+use super::{Device, InUse, Taken, WatchSettings, honours, identity, refusal};
 use crate::clock::Stamp;
 use crate::config::{Config, Reload};
 use crate::event::Machine;
@@ -15,8 +15,8 @@ impl Device {
         if let Some(opening) = self.coming.take_if(|opening| opening.is_finished()) {
             match opening.join() {
                 Ok(Ok(taken)) => self.change_model(taken, now, machine),
-                Ok(Err(e)) => log::error!("the new model is not used: {e}"),
-                Err(_) => log::error!("the new model is not used: it could not be opened"),
+                Ok(Err(e)) => self.refuse(&e.to_string()),
+                Err(_) => self.refuse("it could not be opened"),
             }
         }
         // A learnt model is opened by who installs it.
@@ -34,16 +34,23 @@ impl Device {
             let open = move || shelf.open(&newer.dir, Some(newer.number), &regions);
             match in_background("model", open) {
                 Ok(opening) => self.coming = Some(opening),
-                Err(e) => log::error!("the new model is not used: no thread to open it: {e}"),
+                Err(e) => self.refuse(&format!("no thread to open it: {e}")),
             }
         }
     }
 
+    /// The model that was tried last is not used.
+    fn refuse(&mut self, why: &str) {
+        log::error!("the new model is not used: {why}");
+        let trouble = self.tried.map(|number| refusal(number, why));
+        self.outputs.board.model_trouble(trouble);
+    }
+
     pub(super) fn change_model(&mut self, taken: Taken, now: Stamp, machine: Machine) {
-        let Taken { mut eye, name, dir, number } = taken;
+        let Taken { mut eye, name, dir, number, .. } = taken;
         // A reload may have changed it while the model was opened.
         if let Err(e) = eye.set_alpha(self.config.model.alpha, self.watch.regions()) {
-            return log::error!("the new model is not used: model.alpha: {e}");
+            return self.refuse(&format!("model.alpha: {e}"));
         }
         log::info!("from now on with {name}");
         self.learning.model_changed(&mut self.watch);
@@ -51,18 +58,22 @@ impl Device {
         let said = self.watch.set_eye(eye, now, machine);
         self.say(said);
         self.tried = number;
+        self.outputs.board.model_trouble(None);
         self.model = InUse { name, dir, number };
     }
 
-    /// Takes over what can be changed while the program runs.
+    /// Takes over what can be changed while the program runs; nothing of a configuration that the model does not go with.
     pub(super) fn reload(&mut self, new: Config) {
+        if let Err(e) = honours(&self.watch.eye().model, new.model.alpha, self.watch.regions()) {
+            return log::error!("model.alpha: {e}; the old configuration stays in force");
+        }
         for change in self.config.changes(&new) {
             match change.reload {
                 Reload::Live => log::info!("{change}"),
                 Reload::Restart => log::warn!("{change}"),
             }
         }
-        let mut config = self.config.reloaded(&new);
+        let config = self.config.reloaded(&new);
         let now = self.clock.now();
         let machine = self.sensors.machine(now.mono_ms);
         crate::logger::set_level(config.log.level.filter());
@@ -71,10 +82,8 @@ impl Device {
         if config.model.alpha != self.config.model.alpha {
             match self.watch.set_alpha(config.model.alpha, now, machine) {
                 Ok(more) => said.extend(more),
-                Err(e) => {
-                    log::error!("model.alpha: {e}; it stays as it was");
-                    config.model.alpha = self.config.model.alpha;
-                }
+                // It was asked for above.
+                Err(e) => log::error!("model.alpha: {e}"),
             }
             self.shelf.set_alpha(config.model.alpha);
             let identity = identity(&config, &self.model.name, self.watch.eye());

@@ -73,7 +73,13 @@ impl Learning {
     }
 
     /// Begins to learn, unless it does already.
-    pub fn begin(&mut self, watch: &mut Watch, now: Stamp) {
+    pub fn begin(&mut self, watch: &mut Watch, shelf: &Shelf, now: Stamp) {
+        if shelf.wants_signature() && shelf.store().is_none() {
+            return log::error!(
+                "nothing is learnt: model.public_key lets a learnt model come into use in a store only; make one with \
+                 `oddsight model install`"
+            );
+        }
         if self.dir.is_none() {
             return log::warn!("nothing is learnt: learn.dir does not say where learnt models go");
         }

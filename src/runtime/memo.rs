@@ -3,6 +3,8 @@
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use super::errands::Errands;
 use crate::clock::Stamp;
@@ -23,23 +25,29 @@ pub struct Memo {
     at_once: bool,
     due: bool,
     kept_ms: u64,
+    /// It could not be written the last time, which is told once.
+    in_trouble: Arc<AtomicBool>,
 }
 
 impl Memo {
     /// The memo of the journal in `dir`; starts and ends of events are kept `at_once` or with what comes later.
     pub fn in_folder(dir: &Path, at_once: bool, now: Stamp) -> Memo {
-        Memo { path: dir.join("memo.json"), at_once, due: false, kept_ms: now.mono_ms }
+        let path = dir.join("memo.json");
+        Memo { path, at_once, due: false, kept_ms: now.mono_ms, in_trouble: Arc::default() }
     }
 
-    /// Goes on where the last run ended, and gives the messages of events that were open. Without a memo all begins anew.
-    pub fn recall(&self, decisions: &mut Decisions, now: Stamp) -> Vec<Message> {
+    /// Goes on where the last run ended, and gives the messages of events that were open; `None` if nothing is known of it.
+    pub fn recall(&self, decisions: &mut Decisions, now: Stamp) -> Option<Vec<Message>> {
         let read = self.read().and_then(|bytes| Ok(serde_json::from_slice::<Memory>(&bytes)?));
         match read {
-            Ok(memory) => decisions.remember(&memory, now.mono_ms),
-            Err(e) if e.kind() == io::ErrorKind::NotFound => Vec::new(),
+            Ok(memory) => Some(decisions.remember(&memory, now.mono_ms)),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => None,
             Err(e) => {
-                log::warn!("{}: {e}; tests of drift begin anew", self.path.display());
-                Vec::new()
+                log::warn!(
+                    "{}: {e}; budget, cool-downs and tests of drift begin anew",
+                    self.path.display()
+                );
+                None
             }
         }
     }
@@ -71,12 +79,18 @@ impl Memo {
         errands: &Errands,
     ) {
         let (memory, path) = (decisions.memory(now, machine), self.path.clone());
+        let in_trouble = self.in_trouble.clone();
         let taken = errands.run(move || {
             let kept = serde_json::to_vec(&memory).map_err(|e| e.to_string());
             let kept =
                 kept.and_then(|bytes| storage::replace(&path, &bytes).map_err(|e| e.to_string()));
-            if let Err(why) = kept {
-                log::warn!("{why}; a restart would begin with what was kept before");
+            let was_in_trouble = in_trouble.swap(kept.is_err(), Relaxed);
+            match kept {
+                Err(why) if !was_in_trouble => {
+                    log::warn!("{why}; a restart would begin with what was kept before");
+                }
+                Ok(()) if was_in_trouble => log::info!("{} is written again", path.display()),
+                _ => {}
             }
         });
         if taken {

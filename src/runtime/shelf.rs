@@ -3,15 +3,15 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use super::RuntimeError;
 use super::memory;
 use super::watch::Eye;
+use super::{RuntimeError, RuntimeErrorKind};
 use crate::backbone::Threads;
 use crate::config::ModelSettings;
 use crate::gate::Region;
 use crate::kernel::Kernel;
 use crate::model::Model;
-use crate::model::store::{Installed, Start, Store, StoreError};
+use crate::model::store::{Installed, PublicKey, Start, Store, StoreError, check};
 use crate::verdict::Alpha;
 
 /// Opens models as the configuration wants them.
@@ -24,6 +24,8 @@ pub struct Shelf {
     kernel: Kernel,
     alpha: Option<Alpha>,
     failed_starts: u32,
+    /// Whose signature a model must bear.
+    public_key: Option<PublicKey>,
 }
 
 /// A model ready to watch, and where it came from.
@@ -36,6 +38,8 @@ pub struct Taken {
     pub dir: PathBuf,
     /// Its number in the store, if there is one.
     pub number: Option<u64>,
+    /// The number of the model in whose place it is, and what is wrong with that.
+    pub refused: Option<(u64, String)>,
 }
 
 impl Shelf {
@@ -57,6 +61,7 @@ impl Shelf {
             kernel: settings.kernel.unwrap_or_else(Kernel::detect),
             alpha: settings.alpha,
             failed_starts: settings.failed_starts,
+            public_key: settings.public_key.clone(),
         })
     }
 
@@ -73,11 +78,20 @@ impl Shelf {
     /// Takes the model at the start of the program: counts the start, and takes the previous model when the current one
     /// failed too often.
     ///
+    /// A model that is fine but does not go with the configuration is not given up: the previous one watches in its place,
+    /// if that does.
+    ///
     /// # Errors
     ///
     /// There is no model, or it does not pass its checks.
     pub fn first(&self, regions: &[Region]) -> Result<Taken, RuntimeError> {
-        let Some(store) = &self.store else { return self.open(&self.dir, None, regions) };
+        let Some(store) = &self.store else {
+            if self.public_key.is_some() {
+                // Into a store nothing else comes.
+                check(&self.dir, self.public_key.as_ref())?;
+            }
+            return self.open(&self.dir, None, regions);
+        };
         let installed = match store.starting(self.failed_starts)? {
             Start::Current(current) => current,
             Start::Returned { from, to } => {
@@ -90,7 +104,20 @@ impl Shelf {
                 to
             }
         };
-        self.open(&installed.dir, Some(installed.number), regions)
+        let open = |model: &Installed| self.open(&model.dir, Some(model.number), regions);
+        let refused = match open(&installed) {
+            Err(e) if e.kind() == RuntimeErrorKind::Config => e,
+            taken => return taken,
+        };
+        self.excused();
+        let previous = store.previous().ok().flatten();
+        match previous.and_then(|previous| open(&previous).ok()) {
+            Some(taken) => {
+                log::error!("model {} is not used: {refused}", installed.number);
+                Ok(Taken { refused: Some((installed.number, refused.to_string())), ..taken })
+            }
+            None => Err(refused),
+        }
     }
 
     /// The model that is to be in use in place of `number`, if it is another one.
@@ -118,7 +145,7 @@ impl Shelf {
             None => dir.display().to_string(),
             Some(number) => format!("{}, model {number}", self.dir.display()),
         };
-        Ok(Taken { eye, name, dir: dir.to_path_buf(), number })
+        Ok(Taken { eye, name, dir: dir.to_path_buf(), number, refused: None })
     }
 
     /// The directory of the model that is to be in use.
@@ -147,6 +174,11 @@ impl Shelf {
         if let Some(Err(e)) = self.store.as_ref().map(what) {
             log::warn!("{e}");
         }
+    }
+
+    /// Whether a model directory must bear a signature.
+    pub fn wants_signature(&self) -> bool {
+        self.public_key.is_some()
     }
 
     /// The store, if there is one.

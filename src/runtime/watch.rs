@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use crate::camera::Frame;
 use crate::clock::Stamp;
 use crate::config::Config;
-use crate::event::tiles::{join, tile_alpha};
+use crate::event::tiles::join;
 use crate::event::{AlarmSettings, Decisions, DriftSettings, FaultKind, Machine, Message, Rules};
 use crate::gate::{
     Change, GateSettings, Light, Look, Pace, PaceSettings, Quality, QualitySettings, Region,
@@ -36,12 +36,14 @@ impl WatchSettings {
     /// As a configuration wants it.
     pub fn of(config: &Config) -> WatchSettings {
         let mut pace = config.pace.clone();
+        let mut quality = config.quality.clone();
         if !config.camera.source.is_live() {
-            // Stored pictures are all looked at, as fast as they can be.
+            // Stored pictures are all looked at, as fast as they can be. The next one may come in days.
             (pace.max_fps, pace.hot_fps) = (0.0, 0.0);
+            quality.good_frames = 1;
         }
         WatchSettings {
-            quality: config.quality.clone(),
+            quality,
             gate: config.gate.clone(),
             pace,
             alarm: config.alarm.clone(),
@@ -114,8 +116,9 @@ pub fn honours(
     regions: &[Region],
 ) -> Result<Alpha, VerdictError> {
     let alpha = alpha.map_or_else(|| Alpha::new(model.alpha()), Ok)?;
-    let mut tiles = regions.iter().map(Region::tiles);
-    tiles.try_for_each(|tiles| model.calibration().check(tile_alpha(alpha, tiles)))?;
+    for region in regions {
+        model.calibration().check_for(alpha, region.tiles())?;
+    }
     Ok(alpha)
 }
 

@@ -75,6 +75,8 @@ const DRIFTS: f64 = 20.0;
 /// What [`judge`] looks at.
 pub(super) struct Signs<'a> {
     pub now: Stamp,
+    /// Frames come by themselves.
+    pub live: bool,
     pub silent_s: f64,
     pub stale_s: f64,
     pub scored_any: bool,
@@ -83,12 +85,14 @@ pub(super) struct Signs<'a> {
     pub sinks: &'a [SinkStatus],
     pub storage: &'a [StorageStatus],
     pub drift: &'a [DriftStatus],
+    pub model_trouble: Option<&'a str>,
     pub machine: Machine,
 }
 
 /// Draws the conclusions.
 pub(super) fn judge(signs: &Signs) -> Health {
-    let ok = signs.silent_s <= signs.stale_s;
+    let may_be_silent = !signs.live && signs.fault.is_none();
+    let ok = signs.silent_s <= signs.stale_s || may_be_silent;
     let state = match () {
         () if !ok => State::Blind,
         () if signs.fault.is_some() => State::CameraFault,
@@ -115,6 +119,9 @@ pub(super) fn judge(signs: &Signs) -> Health {
         if let Some(why) = &storage.trouble {
             say(Level::Warn, format!("{} is not written: {why}", storage.name));
         }
+    }
+    if let Some(why) = signs.model_trouble {
+        say(Level::Warn, why.into());
     }
     machine(signs.machine, &mut say);
     for drift in signs.drift.iter().filter(|drift| drift.evidence >= DRIFTS) {
@@ -171,6 +178,7 @@ mod tests {
 
     const FINE: Signs = Signs {
         now: Stamp { mono_ms: 100_000, utc_ms: 0, clock_synced: true },
+        live: true,
         silent_s: 0.1,
         stale_s: 30.0,
         scored_any: true,
@@ -179,6 +187,7 @@ mod tests {
         sinks: &[],
         storage: &[],
         drift: &[],
+        model_trouble: None,
         machine: Machine { temperature_c: Some(50.0), throttled: Some(0) },
     };
 
@@ -196,6 +205,10 @@ mod tests {
         let text = &judge(&faulty).problems[0].text;
         assert_eq!(text, "camera wrong size for 1 min 15 s: 320 by 240");
         assert_eq!(state(&Signs { silent_s: 30.1, ..faulty }), (false, State::Blind));
+        // A folder may be silent for days, unless it is gone.
+        let folder = Signs { live: false, silent_s: 90_000.0, ..FINE };
+        assert_eq!(state(&folder), (true, State::Normal));
+        assert_eq!(state(&Signs { fault: Some(&fault), ..folder }), (false, State::Blind));
     }
 
     #[test]
@@ -208,13 +221,23 @@ mod tests {
         let drift = [DriftStatus { region: "belt".into(), evidence: 150.0, mean_p_value: 0.2 }];
         let machine = Machine { temperature_c: Some(81.0), throttled: Some(1 << 16 | 1 << 2) };
         let now = Stamp { clock_synced: false, ..FINE.now };
-        let signs = Signs { now, silent_s: 61.0, sinks: &sinks, drift: &drift, machine, ..FINE };
+        let model_trouble = Some("model 2 is not used: altered");
+        let signs = Signs {
+            now,
+            silent_s: 61.0,
+            sinks: &sinks,
+            drift: &drift,
+            model_trouble,
+            machine,
+            ..FINE
+        };
         let health = judge(&signs);
         let levels: Vec<Level> = health.problems.iter().map(|problem| problem.level).collect();
         use Level::{Bad, Note, Warn};
-        assert_eq!(levels, [Bad, Warn, Warn, Warn, Note, Note, Note]);
+        assert_eq!(levels, [Bad, Warn, Warn, Warn, Warn, Note, Note, Note]);
         assert_eq!(health.problems[0].text, "no frame was scored for 1 min 1 s");
         assert_eq!(health.problems[1].text, "mqtt does not take events: connection refused");
+        assert_eq!(health.problems[2].text, "model 2 is not used: altered");
     }
 
     #[test]

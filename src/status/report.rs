@@ -17,6 +17,8 @@ pub struct Identity {
     pub device: String,
     /// Where frames come from, for people; a password in it is hidden when a [`super::Board`] takes it.
     pub source: String,
+    /// Frames come by themselves: silence is a failure.
+    pub live: bool,
     pub model: ModelCard,
     /// At least one; verdicts come in this order.
     pub regions: Vec<Place>,

@@ -17,6 +17,7 @@ pub(crate) fn identity() -> Identity {
     Identity {
         device: "dock <3>".into(),
         source: "pipe:ffmpeg -i rtsp://me:secret@cam/1 -".into(),
+        live: true,
         model: ModelCard {
             name: "demo & more".into(),
             alpha: 0.05,

@@ -174,6 +174,59 @@ fn starts_that_fail_bring_the_previous_model_back() {
     );
 }
 
+/// Whatever the configuration asks of it, a good model is not given up for that.
+#[test]
+fn a_model_that_does_not_go_with_the_configuration_stays_installed() {
+    let bench = Bench::with_store();
+    let camera = bench.camera();
+    bench.config(&camera.source(), PAGE);
+    write_model(&bench.path("coarse"), 2, Taste::Coarse);
+    success(&bench.command(&["model", "install", "coarse", "--store", "store"]));
+    let start = |alpha: &str| {
+        Device::start(&bench, |command| {
+            command.env("ODDSIGHT_MODEL__ALPHA", alpha);
+        })
+    };
+    // No model can do that.
+    for _ in 0..4 {
+        let ended = start("0.0001").ended();
+        assert_eq!(ended.code, Some(78), "{}", ended.said);
+    }
+    // The one before can do this.
+    for _ in 0..4 {
+        let mut device = start("0.02").ready();
+        assert!(device.said().contains("error: model 2 is not used: "), "{}", device.said());
+        assert!(model_in_use(&mut device).ends_with("model 1"));
+        let (status, health) = device.get("/healthz");
+        assert_eq!(status, 200);
+        assert!(health.contains("model 2 is not used: model.alpha"), "{health}");
+        assert_eq!(device.stop().code, Some(0));
+    }
+    assert_eq!(Store::at(&bench.model).current().unwrap().number, 2);
+    let mut device = start("0.05").ready();
+    assert!(model_in_use(&mut device).ends_with("model 2"));
+    assert!(!device.get("/healthz").1.contains("is not used"));
+    assert_eq!(device.stop().code, Some(0));
+}
+
+/// Power that fails while there is no camera says nothing about a model.
+#[test]
+fn a_model_without_a_camera_is_not_given_up() {
+    let bench = Bench::with_store();
+    bench.config("pipe:false", PAGE);
+    success(&install(&bench, "new", 2, Taste::Good, &[]));
+    for _ in 0..4 {
+        let mut device = bench.start().ready();
+        device.wait_until_said("camera_fault");
+        wait_for("the start not to count", || {
+            let state = fs::read_to_string(bench.path("store/state.json")).unwrap();
+            state.contains("\"failed_starts\":0").then_some(())
+        });
+        device.kill();
+    }
+    assert_eq!(Store::at(&bench.model).current().unwrap().number, 2);
+}
+
 #[test]
 fn versions_do_not_go_back_by_themselves() {
     let bench = Bench::with_store();
@@ -283,4 +336,15 @@ fn signed_models_are_wanted_once_there_is_a_key() {
     fs::write(&heads, whole).unwrap();
     let said = success(&bench.command(&["model", "install", "new", "--config", "device.toml"]));
     assert!(said.contains("model 2, version 2"), "{said}");
+
+    // A model directory without a store is held to it at each start.
+    let start = |model: &str| {
+        Device::start(&bench, |command| {
+            command.env("ODDSIGHT_MODEL__DIR", bench.path(model));
+        })
+    };
+    let ended = start("model").ended();
+    assert_eq!(ended.code, Some(1));
+    assert!(ended.said.contains("minisign"), "{}", ended.said);
+    assert_eq!(start("new").ready().stop().code, Some(0));
 }

@@ -3,7 +3,10 @@
 use std::fs;
 use std::net::TcpListener;
 use std::process::Command;
+use std::thread;
+use std::time::Duration;
 
+use crate::camera::Show;
 use crate::program::{Bench, Device, success};
 
 /// Starts it with variables, which must fail; gives the code and what was said.
@@ -124,4 +127,45 @@ fn a_word_more_is_said_when_the_command_line_asks() {
     };
     let ended = Device::start(&bench, loud).ready().stop();
     assert!(ended.said.contains("watching pipe:"), "{}", ended.said);
+}
+
+/// A memo that is gone and a journal that is damaged cost what they knew, and give no name twice.
+#[test]
+fn no_event_is_named_as_another_one_was() {
+    let bench = Bench::new();
+    let camera = bench.camera();
+    bench.config(&camera.source(), "");
+    camera.show(Show::Unusual);
+    let alarm = || {
+        let mut device = bench.start().ready();
+        let alarm = device.alarm();
+        assert_eq!(device.stop().code, Some(0));
+        alarm
+    };
+    let first = alarm();
+    fs::remove_file(bench.path("journal/memo.json")).unwrap();
+    bench.write("journal/00000009.jsonl", "damaged\n");
+    // Names go on from the seconds since the machine started.
+    thread::sleep(Duration::from_secs(1));
+    let second = alarm();
+    assert!(second.event != first.event, "{:?}", second.event);
+    assert!(second.seq > first.seq, "{} after {}", second.seq, first.seq);
+}
+
+#[test]
+fn a_memo_that_cannot_be_kept_is_told_once() {
+    let bench = Bench::new();
+    let camera = bench.camera();
+    bench.config(&camera.source(), "");
+    fs::create_dir_all(bench.path("journal/memo.json/in/the/way")).unwrap();
+    let mut device = bench.start().ready();
+    for _ in 0..2 {
+        device.mark();
+        camera.show(Show::Unusual);
+        let alarm = device.alarm();
+        camera.show(Show::Normal);
+        device.end_of(&alarm);
+    }
+    let ended = device.stop();
+    assert_eq!(ended.said.matches("a restart would begin with").count(), 1, "{}", ended.said);
 }

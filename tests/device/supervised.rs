@@ -315,10 +315,12 @@ fn a_reload_takes_what_is_live_and_names_what_is_not() {
     camera.show(Show::Normal);
     device.end_of(&alarm);
 
-    // An alpha that the model cannot honour stays as it was, and so does the next model's.
+    // With an alpha that the model cannot honour, nothing else is taken either.
     let alpha = |alpha: &str| first.replace("[camera]", &format!("alpha = {alpha}\n[camera]"));
-    reload(&mut device, &alpha("0.001"));
+    device.mark();
+    reload(&mut device, &alpha("0.001").replace("raise = 2", "raise = 3"));
     device.wait_until_said("model.alpha: alpha 0.001 cannot be honoured");
+    assert!(!device.said().contains("alarm.raise: 2 becomes 3"), "{}", device.said());
     assert_eq!(device.status()["model"]["alpha"], 0.05);
     reload(&mut device, &alpha("0.04"));
     wait_for("another alpha", || (device.status()["model"]["alpha"] == 0.04).then_some(()));

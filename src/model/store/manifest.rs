@@ -86,7 +86,11 @@ impl fmt::Debug for PublicKey {
 
 /// Checks the manifest of a model directory, and its signature if there is a key, and gives the version. Without a key, a
 /// directory without a manifest is version 0.
-pub(super) fn check(dir: &Path, key: Option<&PublicKey>) -> Result<u64, StoreError> {
+///
+/// # Errors
+///
+/// What is missing, altered, or not signed with this key.
+pub fn check(dir: &Path, key: Option<&PublicKey>) -> Result<u64, StoreError> {
     let path = dir.join(MANIFEST_FILE);
     let refuse = |kind, path: &Path, why: String| Err(StoreError::new(kind, path, why));
     let bytes = match read(&path) {
