@@ -433,8 +433,8 @@ fn resume(
     let decisions = watch.decisions_mut();
     let recalled = memo.and_then(|memo| memo.recall(decisions, now));
     if recalled.is_none() || journal.is_none() {
-        // Nobody knows all the numbers that were given since the machine started.
-        decisions.number_from(now.mono_ms / 1000, now.mono_ms);
+        // Nobody knows all the numbers that were given since the machine started; they were fewer than ten a second.
+        decisions.number_from(now.mono_ms / 100, now.mono_ms);
     }
     let mut past = recalled.unwrap_or_default();
     past.extend(journal.unwrap_or_default());

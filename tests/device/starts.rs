@@ -138,6 +138,7 @@ fn no_event_is_named_as_another_one_was() {
     camera.show(Show::Unusual);
     let alarm = || {
         let mut device = bench.start().ready();
+        device.mark();
         let alarm = device.alarm();
         assert_eq!(device.stop().code, Some(0));
         alarm
@@ -145,7 +146,7 @@ fn no_event_is_named_as_another_one_was() {
     let first = alarm();
     fs::remove_file(bench.path("journal/memo.json")).unwrap();
     bench.write("journal/00000009.jsonl", "damaged\n");
-    // Names go on from the seconds since the machine started.
+    // Names go on from the tenths of a second since the machine started.
     thread::sleep(Duration::from_secs(1));
     let second = alarm();
     assert!(second.event != first.event, "{:?}", second.event);
