@@ -62,6 +62,7 @@ struct Now {
     storage: Vec<StorageStatus>,
     drift: Vec<DriftStatus>,
     model_trouble: Option<String>,
+    learning: Option<String>,
     machine: Machine,
     rss_bytes: Option<u64>,
 }
@@ -85,6 +86,7 @@ impl Board {
             storage: Vec::new(),
             drift: Vec::new(),
             model_trouble: None,
+            learning: None,
             machine: Machine::default(),
             rss_bytes: None,
         };
@@ -204,6 +206,11 @@ impl Board {
         self.now().model_trouble = trouble;
     }
 
+    /// How far learning in place is, while it goes on.
+    pub fn learning(&self, progress: Option<String>) {
+        self.now().learning = progress;
+    }
+
     /// Everything at `at`. Health fails when no frame was scored for longer than `stale`.
     pub fn status(&self, at: Stamp, stale: Duration) -> Status {
         let times = self.metrics.inference_times();
@@ -271,6 +278,7 @@ impl Board {
             storage: &now.storage,
             drift: &now.drift,
             model_trouble: now.model_trouble.as_deref(),
+            learning: now.learning.as_deref(),
             machine: now.machine,
         })
     }

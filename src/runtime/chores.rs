@@ -31,6 +31,7 @@ impl Device {
         let board = &self.outputs.board;
         board.machine(machine, self.sensors.rss_bytes());
         board.drift(self.drifts());
+        board.learning(self.learning.progress(&self.watch, now));
         board.metrics().overwritten(self.capture.overwritten());
         for _ in self.openings..self.capture.openings() {
             board.metrics().opened();

@@ -86,6 +86,7 @@ pub(super) struct Signs<'a> {
     pub storage: &'a [StorageStatus],
     pub drift: &'a [DriftStatus],
     pub model_trouble: Option<&'a str>,
+    pub learning: Option<&'a str>,
     pub machine: Machine,
 }
 
@@ -127,6 +128,9 @@ pub(super) fn judge(signs: &Signs) -> Health {
     for drift in signs.drift.iter().filter(|drift| drift.evidence >= DRIFTS) {
         let DriftStatus { region, evidence, .. } = drift;
         say(Level::Note, format!("{region}: what is normal has moved ({evidence:.0} to 1)"));
+    }
+    if let Some(progress) = signs.learning {
+        say(Level::Note, progress.into());
     }
     if !signs.now.clock_synced {
         say(Level::Note, "the clock is not synchronised: dates may be wrong".into());
@@ -188,6 +192,7 @@ mod tests {
         storage: &[],
         drift: &[],
         model_trouble: None,
+        learning: None,
         machine: Machine { temperature_c: Some(50.0), throttled: Some(0) },
     };
 
@@ -222,19 +227,21 @@ mod tests {
         let machine = Machine { temperature_c: Some(81.0), throttled: Some(1 << 16 | 1 << 2) };
         let now = Stamp { clock_synced: false, ..FINE.now };
         let model_trouble = Some("model 2 is not used: altered");
+        let learning = Some("learning: fitting heads");
         let signs = Signs {
             now,
             silent_s: 61.0,
             sinks: &sinks,
             drift: &drift,
             model_trouble,
+            learning,
             machine,
             ..FINE
         };
         let health = judge(&signs);
         let levels: Vec<Level> = health.problems.iter().map(|problem| problem.level).collect();
         use Level::{Bad, Note, Warn};
-        assert_eq!(levels, [Bad, Warn, Warn, Warn, Warn, Note, Note, Note]);
+        assert_eq!(levels, [Bad, Warn, Warn, Warn, Warn, Note, Note, Note, Note]);
         assert_eq!(health.problems[0].text, "no frame was scored for 1 min 1 s");
         assert_eq!(health.problems[1].text, "mqtt does not take events: connection refused");
         assert_eq!(health.problems[2].text, "model 2 is not used: altered");

@@ -161,6 +161,9 @@ fn a_running_device_learns_when_it_is_told_to() {
     device.wait_for("progress", |device| {
         device.notes().iter().any(|(_, note)| note.contains("STATUS=learning: ")).then_some(())
     });
+    wait_for("progress on the page", || {
+        device.get("/healthz").1.contains("\"learning: ").then_some(())
+    });
     device.wait_until_said("from now on with");
     let status = device.status();
     assert!(status["model"]["name"].as_str().unwrap().ends_with("model 2"), "{status}");
