@@ -41,6 +41,51 @@ fn web() -> (u16, Arc<Mutex<Vec<Message>>>) {
     (port, taken)
 }
 
+/// Many messages to a command that refuses each: the log says it once a minute.
+#[test]
+fn what_is_refused_again_and_again_is_told_once() {
+    let bench = Bench::new();
+    let camera = bench.camera();
+    let hook = "[[hook]]\ncommand = [\"/bin/sh\", \"-c\", \"echo >> hooked; exit 9\"]\n\
+                per_minute = 0\n";
+    bench.config(&camera.source(), hook);
+    let mut device = bench.start().ready();
+    camera.show(Show::Unusual);
+    wait_for("messages", || {
+        let hooked = fs::read_to_string(bench.path("hooked")).unwrap_or_default();
+        (hooked.lines().count() >= 4).then_some(())
+    });
+    let refused = device.wait_for("the log", |device| {
+        let count = device.said().matches("refused for good").count();
+        (count > 0).then_some(count)
+    });
+    assert_eq!(refused, 1, "{}", device.said());
+    assert_eq!(device.stop().code, Some(0));
+}
+
+/// What a webhook's address holds may be a secret: a box shows its host.
+#[test]
+fn the_address_of_a_webhook_is_shown_nowhere() {
+    let bench = Bench::new();
+    let camera = bench.camera();
+    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let webhook = format!(
+        "[[webhook]]\nurl = \"http://{nobody}/s3cret-path?token=s3cret\"\n\
+         [http]\nlisten = \"127.0.0.1:0\"\n"
+    );
+    bench.config(&camera.source(), &webhook);
+    let mut device = bench.start().ready();
+    camera.show(Show::Unusual);
+    device.wait_until_said("refused");
+    let mut shown = device.said();
+    for path in ["/healthz", "/status.json", "/metrics", "/"] {
+        shown += &device.get(path).1;
+    }
+    assert!(shown.contains(&format!("webhook does not take events: http://{nobody}: ")), "{shown}");
+    assert!(!shown.contains("s3cret"), "{shown}");
+    assert_eq!(device.stop().code, Some(0));
+}
+
 #[test]
 fn everybody_hears_of_an_event_from_its_start_to_its_end() {
     let bench = Bench::new();
