@@ -122,6 +122,11 @@ fn read(path: &Path) -> Result<Vec<u8>, String> {
         _ => e.to_string(),
     };
     let mut bytes = Vec::new();
+    // Opening a pipe would wait for somebody who writes to it.
+    let found = path.metadata().map_err(explained)?;
+    if !found.is_file() && !found.is_dir() {
+        return Err("this is no plain file; a configuration is one".into());
+    }
     let file = File::open(path).map_err(explained)?;
     file.take(MOST_BYTES as u64 + 1).read_to_end(&mut bytes).map_err(explained)?;
     if bytes.len() > MOST_BYTES { Err(too_large()) } else { Ok(bytes) }
