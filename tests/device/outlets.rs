@@ -11,7 +11,7 @@ use oddsight::sink::evidence::{EVENT_FILE, EventFile};
 
 use crate::broker::{Broker, present};
 use crate::camera::Show;
-use crate::program::{Bench, wait_for};
+use crate::program::{Bench, Device, wait_for};
 use crate::scenes::scenes;
 
 /// A web server that takes messages.
@@ -63,6 +63,26 @@ fn what_is_refused_again_and_again_is_told_once() {
     assert_eq!(device.stop().code, Some(0));
 }
 
+/// A disk that fell off leaves the folder that it was mounted on: nothing of the journal may go there.
+#[test]
+fn a_journal_waits_for_its_disk() {
+    let bench = Bench::new();
+    let camera = bench.camera();
+    bench.config(&camera.source(), "[http]\nlisten = \"127.0.0.1:0\"\n");
+    let usb = bench.path("usb");
+    fs::create_dir(&usb).unwrap();
+    let mut device = Device::start(&bench, |command| {
+        command.env("ODDSIGHT_JOURNAL__DIR", usb.join("journal"));
+        command.env("ODDSIGHT_JOURNAL__REQUIRE_MOUNT", &usb);
+    })
+    .ready();
+    camera.show(Show::Unusual);
+    let trouble = told(&mut device, "journal does not take events");
+    assert!(trouble.contains("(journal.require_mount); mount it"), "{trouble}");
+    assert_eq!(device.stop().code, Some(0));
+    assert_eq!(fs::read_dir(&usb).unwrap().count(), 0);
+}
+
 /// What a webhook's address holds may be a secret: a box shows its host.
 #[test]
 fn the_address_of_a_webhook_is_shown_nowhere() {
@@ -76,14 +96,21 @@ fn the_address_of_a_webhook_is_shown_nowhere() {
     bench.config(&camera.source(), &webhook);
     let mut device = bench.start().ready();
     camera.show(Show::Unusual);
-    device.wait_until_said("refused");
-    let mut shown = device.said();
+    let mut shown = told(&mut device, &format!("webhook does not take events: http://{nobody}: "));
+    shown += &device.said();
     for path in ["/healthz", "/status.json", "/metrics", "/"] {
         shown += &device.get(path).1;
     }
-    assert!(shown.contains(&format!("webhook does not take events: http://{nobody}: ")), "{shown}");
     assert!(!shown.contains("s3cret"), "{shown}");
     assert_eq!(device.stop().code, Some(0));
+}
+
+/// Waits until `/healthz` says this, and gives all that it says.
+fn told(device: &mut Device, what: &str) -> String {
+    wait_for(what, || {
+        let health = device.get("/healthz").1;
+        health.contains(what).then_some(health)
+    })
 }
 
 #[test]
