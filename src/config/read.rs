@@ -69,12 +69,7 @@ impl Explained {
         let mut config = Config::without_outlets();
         config.visit(&mut keys);
         unknown::refuse(&mut keys);
-        // A file with broken lines says only half of what was meant.
-        let warnings = if document.broken.is_empty() {
-            check::check(&config, &mut keys, env)
-        } else {
-            Vec::new()
-        };
+        let warnings = check::check(&config, &mut keys, env);
         if !keys.problems.is_empty() {
             return Err(ConfigError::new(path, keys.problems, keys.more));
         }

@@ -289,6 +289,17 @@ fn what_is_odd_is_a_warning() {
 }
 
 #[test]
+fn what_contradicts_itself_is_told_beside_a_broken_line() {
+    let text = "[alarm]\nraise = 6\nwindow = 5\n[quality]\nblack = 250\n[camera]\nstall_ms = 5 s\n\
+                [http]\nlisten = \"0.0.0.0:80\"\n";
+    let error = parse(text, &[]).unwrap_err();
+    let found: Vec<&str> = error.problems().iter().map(|problem| problem.key()).collect();
+    // What `black` and `listen` would need may stand in the broken line.
+    assert_eq!(found, ["alarm.raise", ""], "{error}");
+    assert!(error.problems()[1].why().contains("stall_ms"), "{error}");
+}
+
+#[test]
 fn broken_toml_is_explained_by_what_was_meant() {
     for (more, line, column, part) in [
         ("[log]\nlevel = info", 6, 9, "in quotes: write level = \"info\""),
