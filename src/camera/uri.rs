@@ -212,12 +212,15 @@ fn dir(text: &str) -> Result<SourceUri, String> {
 fn synth(text: &str) -> Result<SourceUri, CameraError> {
     let (name, query) = text.split_once('?').unwrap_or((text, ""));
     let digits = name.strip_prefix("synth:").unwrap_or_default();
-    let (digits, count) = digits.split_once(':').unwrap_or((digits, ""));
+    let (digits, has_count) = match digits.split_once(':') {
+        Some((digits, _)) => (digits, true),
+        None => (digits, false),
+    };
     let Ok(seed) = digits.parse::<u64>() else {
         let why = "the seed is no whole number below 2^64; write for example synth:1";
         return Err(wrong(text, why));
     };
-    if !count.is_empty() {
+    if has_count {
         let why = format!("a camera plays its whole show; write synth:{seed}");
         return Err(wrong(text, &why));
     }

@@ -129,6 +129,7 @@ fn what_is_wrong_is_explained() {
         ("synth:x", "for example synth:1"),
         ("synth:", "for example synth:1"),
         ("synth:7:20", "write synth:7"),
+        ("synth:7:", "write synth:7"),
     ] {
         let why = refusal(text);
         assert!(why.contains(remedy), "{why}");

@@ -65,7 +65,7 @@ fn every_address_answers_with_what_it_promises() {
         assert_eq!((response.status, response.content_type), (status, content_type), "{target}");
     }
     let metrics = String::from_utf8(get(&mut site, "/metrics").body.bytes().to_vec()).unwrap();
-    assert!(metrics.contains("oddsight_http_answers_total{class=\"4xx\"} 6\n"), "{metrics}");
+    assert!(metrics.contains("oddsight_http_answers_total{class=\"4xx\"} 7\n"), "{metrics}");
 }
 
 #[test]
