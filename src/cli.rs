@@ -4,6 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 use clap::Args;
+use clap::error::ErrorKind;
 use oddsight::backbone::Threads;
 use oddsight::kernel::Kernel;
 use oddsight::model::Model;
@@ -60,6 +61,11 @@ impl EngineArgs {
         let count = self.threads;
         Threads::new(count.into()).with_context(|| format!("{count} threads cannot be started"))
     }
+}
+
+/// Ends the program as clap does where an argument is missing; clap knows no "one of these, or both of those".
+fn missing(what: &str) -> ! {
+    clap::Error::raw(ErrorKind::MissingRequiredArgument, format!("{what}\n")).exit()
 }
 
 /// A verdict as one JSON object; `name` is the picture's.

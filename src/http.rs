@@ -18,6 +18,7 @@ mod server;
 mod site;
 
 use std::fmt;
+use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -75,7 +76,15 @@ impl Server {
         let HttpSettings { listen, token_file, stale_s } = settings;
         let guard = guard::Guard::new(listen.ip(), token_file.as_deref())?;
         let wrong = |e: std::io::Error| {
-            let why = format!("http.listen: {listen}: {e}; is another program listening there?");
+            let remedy = match e.kind() {
+                ErrorKind::AddrInUse => "; is another program listening there?",
+                ErrorKind::AddrNotAvailable => {
+                    "; this machine has no such address: write one that it has, or 0.0.0.0 for all"
+                }
+                ErrorKind::PermissionDenied => "; choose a port from 1024",
+                _ => "",
+            };
+            let why = format!("http.listen: {listen}: {e}{remedy}");
             HttpError::new(HttpErrorKind::Listen, why)
         };
         let listener = TcpListener::bind(listen).map_err(wrong)?;

@@ -33,11 +33,30 @@ impl Log for Stderr {
                 (Level::Debug | Level::Trace, true) => "<7>",
             };
             // A closed standard error is no reason to stop.
-            let _ = writeln!(std::io::stderr(), "{prefix}{}", record.args());
+            let text = harmless(&record.args().to_string());
+            let _ = writeln!(std::io::stderr(), "{prefix}{text}");
         }
     }
 
     fn flush(&self) {}
+}
+
+/// The text for a terminal: messages repeat what files, programs and servers say, which may hold escape codes.
+pub fn harmless(text: &str) -> String {
+    text.chars().map(|c| if c == '\n' { c } else { visible(c) }).collect()
+}
+
+/// The character, or a stand-in of the same width for one that would move the cursor, or change the order in which a
+/// terminal shows what follows.
+pub(crate) fn visible(c: char) -> char {
+    match c {
+        '\t' => ' ',
+        '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' => {
+            char::REPLACEMENT_CHARACTER
+        }
+        c if c.is_control() => char::REPLACEMENT_CHARACTER,
+        c => c,
+    }
 }
 
 /// What the command line asked for: a configuration may say more, not less.

@@ -28,7 +28,7 @@ pub use disk::{Answer, Disk, DiskFile, Op};
 pub(crate) use disk::{is_temporary_name, temporary_name};
 pub(crate) use numbered::{MAX_NUMBER, file_name, folder_name, parse_file_name, parse_folder_name};
 pub use system::is_mount;
-pub(crate) use system::{Identity, Lock};
+pub(crate) use system::{Identity, Lock, require_mount};
 
 /// Replaces a file, or makes it, so that its name stands for the old bytes or for the new ones at any instant. When
 /// this returns, the new ones survive a power cut.
@@ -57,7 +57,13 @@ pub struct Free {
 ///
 /// What the system refused.
 pub fn free(path: &Path) -> Result<Free, StorageError> {
-    Disk::default().free(path).map_err(|e| StorageError::of(path, &e))
+    Disk::default().free(path).map_err(|e| match e.kind() {
+        io::ErrorKind::NotFound => {
+            let why = "the folder is not there; it is made when something is written to it";
+            StorageError::new(StorageErrorKind::Missing, path, why)
+        }
+        _ => StorageError::of(path, &e),
+    })
 }
 
 /// What a store takes of the disk, for status and metrics; readable from any thread.

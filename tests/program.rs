@@ -247,3 +247,132 @@ fn an_unknown_kernel_is_a_usage_error_that_names_the_known_ones() {
     let text = String::from_utf8(output.stderr).unwrap();
     assert!(text.contains("portable") && text.contains("reference"), "{text}");
 }
+
+/// What a file holds is never printed as it is: it may hold codes that a terminal obeys.
+#[test]
+fn archives_that_are_none_are_named_and_not_shown() {
+    let bench = Bench::new();
+    std::fs::write(bench.path("codes.tar"), b"\x1b[31m\x07garbage".repeat(100)).unwrap();
+    std::fs::write(bench.path("packed.tar.gz"), b"\x1f\x8b\x08\0\0\0\0\0\0\x03").unwrap();
+    for (name, why) in [
+        ("codes.tar", "not a tar archive, or a damaged one"),
+        ("packed.tar.gz", "compressed with gzip; unpack it to a plain .tar first"),
+        ("pictures/1.png", "not a tar archive, or a damaged one"),
+    ] {
+        let source = format!("tar:{name}");
+        for args in [
+            ["model", "install", name, "--store", "store"],
+            ["run", "--model", "model", "--source", &source],
+        ] {
+            assert_eq!(failure(&bench.run(&args)), format!("error: {name}: {why}\n"));
+        }
+    }
+}
+
+#[test]
+fn a_model_that_is_refused_is_named_as_it_was_given() {
+    let bench = Bench::new();
+    let refused = |args: &[&str]| {
+        let args = [&["model", "install"], args, &["--store", "store"]].concat();
+        failure(&bench.run(&args))
+    };
+    let key = "RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3";
+    let why = refused(&["model", "--key", key]);
+    assert!(why.starts_with("error: model/manifest.json: missing"), "{why}");
+    std::fs::write(bench.path("model/heads.postcard"), "ODDS").unwrap();
+    let why = refused(&["model"]);
+    assert!(why.contains("model/heads.postcard") && !why.contains("candidate"), "{why}");
+}
+
+#[test]
+fn pipes_are_not_waited_for() {
+    let bench = Bench::new();
+    let made = Command::new("mkfifo").arg(bench.path("pipe")).status();
+    assert!(made.unwrap().success());
+    std::fs::remove_file(bench.path("model/heads.postcard")).unwrap();
+    std::fs::rename(bench.path("pipe"), bench.path("model/heads.postcard")).unwrap();
+    for source in ["model/heads.postcard", "model"] {
+        let why = failure(&bench.run(&["model", "install", source, "--store", "store"]));
+        assert!(why.contains("heads.postcard: is no plain file"), "{why}");
+    }
+    let output = bench.run(&["config", "check", "model/heads.postcard"]);
+    assert_eq!(output.status.code(), Some(78), "{output:?}");
+}
+
+#[test]
+fn what_comes_in_by_standard_input_and_is_no_picture_is_named() {
+    let bench = Bench::new();
+    for (bytes, what) in [
+        (b"y\n".repeat(50_000), "100000 bytes without a JPEG picture, which look like text"),
+        (vec![0; 300_000], "which look like zeros only"),
+        (std::fs::read(bench.path("pictures/2.png")).unwrap(), "which look like PNG files"),
+        (vec![0x55, 0xaa, 1, 2], "4 bytes without a JPEG picture, which begin with 55 aa 01 02"),
+    ] {
+        std::fs::write(bench.path("stream"), bytes).unwrap();
+        let output = Command::new(env!("CARGO_BIN_EXE_oddsight"))
+            .current_dir(bench.dir.path())
+            .args(["run", "--model", "model", "--source", "stdin:", "--once"])
+            .stdin(std::fs::File::open(bench.path("stream")).unwrap())
+            .output()
+            .unwrap();
+        let why = failure(&output);
+        assert!(why.contains("no frame that could be scored: ") && why.contains(what), "{why}");
+    }
+}
+
+#[test]
+fn missing_arguments_name_every_way_to_give_them() {
+    let bench = Bench::new();
+    for (args, what) in [
+        (&["run"][..], "--config FILE, or --model DIR and --source URI"),
+        (&["run", "--model", "model"], "--config FILE, or --model DIR and --source URI"),
+        (&["learn", "--out", "x"], "--config FILE, or --model DIR and --source URI"),
+        (&["model", "install", "model"], "--config FILE or --store DIR"),
+        (&["model", "list"], "--config FILE or --store DIR"),
+    ] {
+        let output = bench.run(args);
+        assert_eq!(output.status.code(), Some(2), "{output:?}");
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(text, format!("error: give {what}\n"));
+    }
+}
+
+#[test]
+fn events_of_what_is_no_journal_are_an_error() {
+    let bench = Bench::new();
+    std::fs::write(bench.path("d.toml"), "[model]\ndir = \"/m\"\n".repeat(99)).unwrap();
+    for path in ["d.toml", "pictures", "nowhere"] {
+        let why = failure(&bench.run(&["events", path]));
+        assert!(why.contains(&format!("error: {path}: no journal there")), "{why}");
+    }
+    // One that nothing was written to yet.
+    std::fs::create_dir(bench.path("new")).unwrap();
+    let output = bench.run(&["events", "new"]);
+    assert_eq!((output.status.code(), &output.stdout[..]), (Some(0), &b"0 events\n"[..]));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn learning_that_is_stopped_says_so() {
+    use std::io::{BufRead as _, Read as _};
+    let bench = Bench::new();
+    let args = ["learn", "--model", "model", "--source", "synth:1?fps=10", "--out", "learnt"];
+    let mut child = Command::new(env!("CARGO_BIN_EXE_oddsight"))
+        .current_dir(bench.dir.path())
+        .args(args)
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut said = std::io::BufReader::new(child.stderr.take().unwrap());
+    let mut line = String::new();
+    while !line.contains("learning: ") {
+        assert!(said.read_line(&mut line).unwrap() > 0, "{line}");
+    }
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    let mut rest = String::new();
+    said.read_to_string(&mut rest).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(1));
+    assert!(rest.contains("stopped after") && rest.contains("nothing was written"), "{rest}");
+    assert!(!bench.path("learnt").exists());
+}

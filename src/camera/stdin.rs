@@ -57,6 +57,11 @@ impl<F: AsFd + Send> FrameSource for StdinCamera<F> {
                 Ok(0) => {
                     self.ended = true;
                     self.cutter.end();
+                    // Behind pictures it may be the end of a multipart stream.
+                    if let Some(why) = self.cutter.garbage().filter(|_| self.seq == 0) {
+                        let why = format!("stdin: {why}");
+                        return Err(CameraError::new(CameraErrorKind::Picture, why));
+                    }
                 }
                 Ok(count) => self.cutter.push(&self.buffer[..count]),
                 Err(Errno::INTR | Errno::AGAIN) => {}

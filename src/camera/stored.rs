@@ -56,11 +56,8 @@ impl Stored {
             let why = format!("{}: the file is empty", path.display());
             return Err(CameraError::new(CameraErrorKind::Missing, why));
         }
-        if let Some(packer) = packer(&magic) {
-            let why = format!(
-                "{}: compressed with {packer}; unpack it to a plain .tar first",
-                path.display()
-            );
+        if let Some(why) = packed(&magic) {
+            let why = format!("{}: {why}", path.display());
             return Err(CameraError::new(CameraErrorKind::Read, why));
         }
         file.seek_relative(-(held as i64)).map_err(|e| read_error(path, e))?;
@@ -184,28 +181,34 @@ fn read_error(path: &Path, e: io::Error) -> CameraError {
 }
 
 fn tar_error(path: &Path, e: io::Error) -> CameraError {
+    let kind = match e.kind() {
+        io::ErrorKind::UnexpectedEof => CameraErrorKind::Truncated,
+        _ => CameraErrorKind::Read,
+    };
+    CameraError::new(kind, format!("{}: {}", path.display(), tar_trouble(&e)))
+}
+
+/// Why an archive cannot be read. The library's own words repeat bytes of the file.
+pub(crate) fn tar_trouble(e: &io::Error) -> String {
+    use io::ErrorKind::{InvalidData, InvalidInput, Other, UnexpectedEof};
     match e.kind() {
-        io::ErrorKind::UnexpectedEof => {
-            let why =
-                format!("{}: the archive is cut off in the middle; copy it again", path.display());
-            CameraError::new(CameraErrorKind::Truncated, why)
-        }
-        _ => {
-            let why = format!("{}: not a tar archive, or a damaged one: {e}", path.display());
-            CameraError::new(CameraErrorKind::Read, why)
-        }
+        UnexpectedEof => "the archive is cut off in the middle; copy it again".into(),
+        InvalidData | InvalidInput | Other => "not a tar archive, or a damaged one".into(),
+        kind => format!("the archive cannot be read: {kind}"),
     }
 }
 
-fn packer(magic: &[u8; 6]) -> Option<&'static str> {
-    match magic {
-        [0x1f, 0x8b, ..] => Some("gzip"),
-        [b'B', b'Z', b'h', ..] => Some("bzip2"),
-        [0xfd, b'7', b'z', b'X', b'Z', 0] => Some("xz"),
-        [0x28, 0xb5, 0x2f, 0xfd, ..] => Some("zstd"),
-        [b'P', b'K', ..] => Some("zip"),
-        _ => None,
-    }
+/// What is said of a file that begins so, if that is a compressed one.
+pub(crate) fn packed(head: &[u8]) -> Option<String> {
+    let packer = match head {
+        [0x1f, 0x8b, ..] => "gzip",
+        [b'B', b'Z', b'h', ..] => "bzip2",
+        [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => "xz",
+        [0x28, 0xb5, 0x2f, 0xfd, ..] => "zstd",
+        [b'P', b'K', ..] => "zip",
+        _ => return None,
+    };
+    Some(format!("compressed with {packer}; unpack it to a plain .tar first"))
 }
 
 /// Reads one archive member after the other.

@@ -100,7 +100,10 @@ fn no_picture(bytes: u64, head: &[u8]) -> String {
             "{bytes} bytes without a JPEG picture, which look like {what}: let the command write motion JPEG \
              (rpicam-vid --codec mjpeg, ffmpeg -f mjpeg, gst-launch-1.0 with jpegenc)"
         ),
-        None => format!("{bytes} bytes without a JPEG picture"),
+        None => {
+            let head: Vec<String> = head.iter().take(4).map(|b| format!("{b:02x}")).collect();
+            format!("{bytes} bytes without a JPEG picture, which begin with {}", head.join(" "))
+        }
     }
 }
 
@@ -126,6 +129,10 @@ impl RawCutter {
     }
 }
 
+fn is_text(byte: u8) -> bool {
+    matches!(byte, b'\t' | b'\n' | b'\r' | 0x20..=0x7e)
+}
+
 /// What a stream that is not JPEG looks like, by its first bytes.
 fn guess(head: &[u8]) -> Option<&'static str> {
     Some(match head {
@@ -137,6 +144,9 @@ fn guess(head: &[u8]) -> Option<&'static str> {
         [0x89, b'P', b'N', b'G', ..] => "PNG files",
         [0x47, ..] => "an MPEG transport stream",
         [b'F', b'L', b'V', ..] => "an FLV file",
+        [0x1f, 0x8b, ..] => "gzip-compressed data",
+        _ if !head.is_empty() && head.iter().all(|&byte| byte == 0) => "zeros only",
+        _ if !head.is_empty() && head.iter().all(|&b| is_text(b)) => "text",
         _ => return None,
     })
 }
@@ -188,6 +198,9 @@ mod tests {
         assert!(errors[0].to_string().contains("rpicam-vid --codec mjpeg"), "{}", errors[0]);
         assert_eq!(errors.len(), 4);
         assert_eq!(guess(b"\0\0\0\x20ftypisom"), Some("an MP4 file"));
-        assert_eq!(guess(b"hello"), None);
+        assert_eq!(guess(b"y\ny\n"), Some("text"));
+        assert_eq!(guess(&[0; 16]), Some("zeros only"));
+        assert_eq!(guess(b"\x55\xaa"), None);
+        assert!(no_picture(9, b"\x55\xaa\x01\x02\x03").ends_with("begin with 55 aa 01 02"));
     }
 }

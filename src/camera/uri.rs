@@ -9,7 +9,7 @@ use std::str::FromStr;
 use super::raw::RawFormat;
 use super::redact::{quoted, without_passwords};
 use super::stored::{Stored, StoredCamera};
-use super::synth::{SynthCamera, SynthSpec};
+use super::synth::SynthCamera;
 use super::{CameraError, CameraErrorKind, FrameSource, Opener};
 use crate::image::{MAX_PIXELS, MAX_SIDE};
 
@@ -210,14 +210,18 @@ fn dir(text: &str) -> Result<SourceUri, String> {
 }
 
 fn synth(text: &str) -> Result<SourceUri, CameraError> {
-    const LONGEST: usize = 100;
-    if text.len() > LONGEST {
-        return Err(wrong(text, "the seed is no whole number below 2^64; write synth:1"));
-    }
     let (name, query) = text.split_once('?').unwrap_or((text, ""));
-    let spec = name.parse::<SynthSpec>()?;
-    if name.matches(':').count() > 1 {
-        let why = format!("a camera plays its whole show; write synth:{}", spec.seed);
+    let digits = name.strip_prefix("synth:").unwrap_or_default();
+    let (digits, has_count) = match digits.split_once(':') {
+        Some((digits, _)) => (digits, true),
+        None => (digits, false),
+    };
+    let Ok(seed) = digits.parse::<u64>() else {
+        let why = "the seed is no whole number below 2^64; write for example synth:1";
+        return Err(wrong(text, why));
+    };
+    if has_count {
+        let why = format!("a camera plays its whole show; write synth:{seed}");
         return Err(wrong(text, &why));
     }
     let fps = match query.split_once('=') {
@@ -228,7 +232,7 @@ fn synth(text: &str) -> Result<SourceUri, CameraError> {
             return Err(wrong(text, &why));
         }
     };
-    Ok(SourceUri::Synth { seed: spec.seed, fps })
+    Ok(SourceUri::Synth { seed, fps })
 }
 
 fn v4l2(text: &str) -> Result<V4l2Spec, String> {

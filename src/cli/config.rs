@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result, bail};
 use clap::{Args, Subcommand};
 use oddsight::config::{self, Config, ConfigError, Explained};
+use oddsight::logger::harmless;
 
 /// What a program ends with whose configuration is wrong (`EX_CONFIG` of BSD's sysexits.h): a unit that knows it does not
 /// start the program again.
@@ -106,7 +107,7 @@ pub fn failure(e: &anyhow::Error) -> ExitCode {
             ExitCode::from(CONFIG_EXIT)
         }
         None => {
-            eprintln!("error: {e:#}");
+            eprintln!("error: {}", harmless(&format!("{e:#}")));
             ExitCode::FAILURE
         }
     }

@@ -6,10 +6,11 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use anyhow::{Result, anyhow};
+use anyhow::{Result, anyhow, ensure};
 use clap::{Args, ValueEnum};
 use oddsight::clock::{Clock as _, System, utc};
 use oddsight::event::{Cause, EventId, Message, Phase};
+use oddsight::logger::harmless;
 use oddsight::sink::journal::{Reader, Record, Skipped};
 
 /// How often `--follow` looks for new messages.
@@ -122,6 +123,11 @@ pub fn run(args: &EventsArgs) -> Result<()> {
                 table.take(message);
             }
         }
+        ensure!(
+            args.follow || !reader.is_foreign(),
+            "{}: no journal there; give its folder or a .jsonl file of it",
+            args.journal.display()
+        );
         warn_of(reader.skipped(), &mut reported);
         if !args.follow {
             break;
@@ -238,6 +244,10 @@ fn seconds(ms: u64) -> String {
 
 /// What it was about, in a few words.
 fn what(message: &Message) -> String {
+    harmless(&in_words(message))
+}
+
+fn in_words(message: &Message) -> String {
     match &message.cause {
         Cause::Unusual(unusual) => format!(
             "{}: {} of {} frames unusual, peak energy {:.3}, p {:.4}{}",

@@ -2,6 +2,7 @@
 
 use std::io::{IsTerminal as _, Write as _, stderr, stdout};
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -41,7 +42,7 @@ const STORED_MS: u64 = BLOCK_MS / 20;
 const MOST_WARNINGS: u64 = 10;
 
 /// Watches, fits, calibrates, and writes the model directory.
-pub fn run(args: &LearnArgs) -> Result<()> {
+pub fn run(args: &LearnArgs) -> Result<ExitCode> {
     let minutes = args.minutes;
     ensure!(minutes > 0.0, "--minutes {minutes} is no length of time; try 10");
     check_output(&args.out).map_err(anyhow::Error::msg)?;
@@ -56,9 +57,11 @@ pub fn run(args: &LearnArgs) -> Result<()> {
         watch.learner = watch.learner.take().map(|learner| learner.within(length_ms));
     }
     let mut troubles = Troubles { bar: Bar::new(minutes), count: 0, last: None };
-    look(&config, minutes, &signals, &mut watch, &mut troubles)?;
+    if !look(&config, minutes, &signals, &mut watch, &mut troubles)? {
+        return Ok(ExitCode::FAILURE);
+    }
     troubles.end();
-    let Some(learner) = watch.learner.take() else { return Ok(()) };
+    let Some(learner) = watch.learner.take() else { return Ok(ExitCode::FAILURE) };
     let progress = learner.progress();
     if progress.fit_frames + progress.calibration_frames == 0 {
         match troubles.last {
@@ -67,6 +70,7 @@ pub fn run(args: &LearnArgs) -> Result<()> {
         }
     }
     let learnt = learner.finish()?;
+    ensure!(!signals.stop(), "stopped; nothing was written");
     let card = learnt.card(System.now());
     write_model(&args.out, &dir.join(BACKBONE_FILE), &learnt.blob, &card, Some(version_of(&dir)))
         .with_context(|| args.out.display().to_string())?;
@@ -83,7 +87,7 @@ pub fn run(args: &LearnArgs) -> Result<()> {
         model.alpha(),
         oddsight::energy::from_q16(model.scorer()?.threshold_q16()),
     )?;
-    Ok(())
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Frames are looked at as on a device, but for the gate: each may teach something.
@@ -103,14 +107,14 @@ fn watch(config: &Config, shelf: &Shelf, dir: &Path, started: Stamp) -> Result<W
     Ok(watch)
 }
 
-/// Watches until the time is up or the source ends.
+/// Watches until the time is up or the source ends; `false` when it was stopped.
 fn look(
     config: &Config,
     minutes: f64,
     signals: &Signals,
     watch: &mut Watch,
     troubles: &mut Troubles,
-) -> Result<()> {
+) -> Result<bool> {
     let source = &config.camera.source;
     let started = System.now();
     let camera = Supervised::over(source, None, BackOff::default(), started.mono_ms);
@@ -123,7 +127,10 @@ fn look(
         let passed_ms = now.mono_ms.saturating_sub(started.mono_ms);
         if signals.stop() {
             troubles.end();
-            bail!("stopped after {:.1} minutes; nothing was written", passed_ms as f64 / 60_000.0);
+            // At once, for closing the camera may take a moment, and who asks twice ends the program.
+            let passed = passed_ms as f64 / 60_000.0;
+            eprintln!("error: stopped after {passed:.1} minutes; nothing was written");
+            return Ok(false);
         }
         let ended = capture.has_ended();
         let captured = capture.frame(Duration::from_millis(100));
@@ -133,7 +140,7 @@ fn look(
         ensure!(!capture.has_died(), "the thread that reads the camera has died");
         let Some(captured) = captured else {
             if ended || passed_ms as f64 >= minutes * 60_000.0 {
-                return Ok(());
+                return Ok(true);
             }
             continue;
         };
@@ -154,7 +161,7 @@ fn look(
             troubles.bar.show(passed_ms, progress.fit_frames + progress.calibration_frames);
         }
         if passed_ms as f64 >= minutes * 60_000.0 {
-            return Ok(());
+            return Ok(true);
         }
     }
 }

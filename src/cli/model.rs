@@ -35,7 +35,7 @@ enum Command {
 #[derive(Args)]
 struct StoreArgs {
     /// Configuration that names the store (model.dir) and the key of its models (model.public_key).
-    #[arg(long, value_name = "FILE", conflicts_with = "store", required_unless_present = "store")]
+    #[arg(long, value_name = "FILE", conflicts_with = "store")]
     config: Option<PathBuf>,
     /// The store's folder.
     #[arg(long, value_name = "DIR")]
@@ -71,7 +71,7 @@ struct ManifestArgs {
     /// Model directory.
     #[arg(value_name = "DIR")]
     dir: PathBuf,
-    /// Its version, which has to grow from one model of a device to the next.
+    /// Its version; a device takes none that is smaller than one it had before.
     #[arg(long, value_name = "N")]
     version: u64,
 }
@@ -98,7 +98,7 @@ impl StoreArgs {
                 Ok((Store::at(&config.model.dir), Some(config)))
             }
             (None, Some(dir)) => Ok((Store::at(dir), None)),
-            (None, None) => anyhow::bail!("give --config FILE or --store DIR"),
+            (None, None) => super::missing("give --config FILE or --store DIR"),
         }
     }
 }
@@ -110,7 +110,8 @@ fn install(args: &InstallArgs) -> Result<()> {
     let installed = store.install_if(&args.source, &trust, &|model| match &config {
         Some(config) => fits(model, config),
         None => Ok(()),
-    })?;
+    });
+    let installed = installed.map_err(|e| e.of_source(&args.source))?;
     writeln!(stdout(), "current: {}", said(&installed))?;
     if let Some(previous) = store.previous()? {
         writeln!(stdout(), "previous: {}", said(&previous))?;

@@ -78,6 +78,7 @@ fn print(args: &RunArgs) -> Result<ExitCode> {
     let mut seq = 0u64;
     loop {
         let mut scored = 0u64;
+        let mut last_fault = None;
         loop {
             let frame = match camera.next_frame(Duration::from_secs(1)) {
                 Ok(Next::Frame(frame)) => frame,
@@ -85,6 +86,7 @@ fn print(args: &RunArgs) -> Result<ExitCode> {
                 Ok(Next::Ended) => break,
                 Err(e) if e.is_passing() => {
                     writeln!(stdout(), "{}", json!({ "seq": seq, "camera_fault": e.to_string() }))?;
+                    last_fault = Some(e.to_string());
                     seq += 1;
                     continue;
                 }
@@ -98,13 +100,19 @@ fn print(args: &RunArgs) -> Result<ExitCode> {
                     line.insert("seq".into(), json!(seq));
                     Value::Object(line)
                 }
-                Err(e) => json!({ "seq": seq, "camera_fault": format!("{}: {e}", frame.name) }),
+                Err(e) => {
+                    let why = format!("{}: {e}", frame.name);
+                    let line = json!({ "seq": seq, "camera_fault": why });
+                    last_fault = Some(why);
+                    line
+                }
             };
             writeln!(stdout(), "{line}")?;
             seq += 1;
         }
         if scored == 0 {
-            bail!("the source gave no frame that could be scored");
+            let why = last_fault.map(|why| format!(": {why}")).unwrap_or_default();
+            bail!("the source gave no frame that could be scored{why}");
         }
         if args.once {
             return Ok(ExitCode::SUCCESS);

@@ -14,10 +14,10 @@ pub struct SetupArgs {
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// Model directory or store, in place of the configuration's.
-    #[arg(long, value_name = "DIR", required_unless_present = "config")]
+    #[arg(long, value_name = "DIR")]
     pub model: Option<PathBuf>,
     /// Where frames come from, in place of the configuration's: dir:PATH, tar:FILE, v4l2:DEVICE, pipe:COMMAND, …
-    #[arg(long, value_name = "URI", required_unless_present = "config")]
+    #[arg(long, value_name = "URI")]
     pub source: Option<SourceUri>,
 }
 
@@ -26,6 +26,9 @@ impl SetupArgs {
     pub fn config(&self) -> Result<Config> {
         let mut config = match &self.config {
             Some(path) => read(path)?,
+            None if self.model.is_none() || self.source.is_none() => {
+                super::missing("give --config FILE, or --model DIR and --source URI")
+            }
             None => Config::without_outlets(),
         };
         if let Some(model) = &self.model {

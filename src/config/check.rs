@@ -57,6 +57,12 @@ impl Checks<'_, '_> {
         if entries.iter().any(|entry| entry.given == Given::Refused) {
             return None;
         }
+        // A file with broken lines says only half of what was meant: what is not given may stand in one of them.
+        let broken = &self.keys.document.broken;
+        let is_sure = |given: &Given| matches!(given, Given::Yes(place) if !broken.covers(place));
+        if !broken.is_empty() && !entries.iter().all(|entry| is_sure(&entry.given)) {
+            return None;
+        }
         let blamed = entries.iter().find(|entry| entry.is_given()).or(entries.first())?;
         for other in entries.iter().filter(|entry| entry.key() != blamed.key()) {
             why += &format!("; {}", other.said());

@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+pub(super) use crate::logger::visible;
+
 /// Longest text that is quoted whole in a message, in characters.
 const LONGEST: usize = 60;
 
@@ -33,19 +35,6 @@ pub(super) fn quoted(text: &str) -> String {
     }
     shown
 }
-
-/// The character, or a stand-in of the same width for one that would move the cursor, or change the order in which a
-/// terminal shows what follows.
-pub(super) fn visible(c: char) -> char {
-    match c {
-        '\t' => ' ',
-        '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' => REPLACED,
-        c if c.is_control() => REPLACED,
-        c => c,
-    }
-}
-
-const REPLACED: char = char::REPLACEMENT_CHARACTER;
 
 /// The text with as many stars in place of each character of a secret: of the user's part of a URL, and of what
 /// follows a word such as `token`.

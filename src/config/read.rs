@@ -69,12 +69,7 @@ impl Explained {
         let mut config = Config::without_outlets();
         config.visit(&mut keys);
         unknown::refuse(&mut keys);
-        // A file with broken lines says only half of what was meant.
-        let warnings = if document.broken.is_empty() {
-            check::check(&config, &mut keys, env)
-        } else {
-            Vec::new()
-        };
+        let warnings = check::check(&config, &mut keys, env);
         if !keys.problems.is_empty() {
             return Err(ConfigError::new(path, keys.problems, keys.more));
         }
@@ -122,6 +117,11 @@ fn read(path: &Path) -> Result<Vec<u8>, String> {
         _ => e.to_string(),
     };
     let mut bytes = Vec::new();
+    // Opening a pipe would wait for somebody who writes to it.
+    let found = path.metadata().map_err(explained)?;
+    if !found.is_file() && !found.is_dir() {
+        return Err("this is no plain file; a configuration is one".into());
+    }
     let file = File::open(path).map_err(explained)?;
     file.take(MOST_BYTES as u64 + 1).read_to_end(&mut bytes).map_err(explained)?;
     if bytes.len() > MOST_BYTES { Err(too_large()) } else { Ok(bytes) }

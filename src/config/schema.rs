@@ -145,6 +145,7 @@ fn journal(s: &mut Section<'_, '_>, j: &mut JournalSettings) {
         choice(&[("message", Fsync::Message), ("never", Fsync::Never)]),
         &mut j.fsync,
     );
+    s.key(Restart, "require_mount", optional(path()), &mut j.require_mount);
 }
 
 fn evidence(s: &mut Section<'_, '_>, e: &mut EvidenceSettings) {

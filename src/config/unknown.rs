@@ -120,7 +120,11 @@ fn unknown_in(section: &str, name: &str) -> String {
         return format!("unknown key in {header}; did you mean `{near}`?");
     }
     if let Some(key) = known().iter().find(|key| key.name == name && !key.several) {
-        return format!("unknown key in {header}; it belongs under {}", self::header(key.section));
+        let place = match key.section {
+            "" => "above all sections, at the top of the file".to_string(),
+            section => format!("under {}", self::header(section)),
+        };
+        return format!("unknown key in {header}; it belongs {place}");
     }
     if let Some(near) = nearest::stem(name, keys_of(section)) {
         return format!("unknown key in {header}; did you mean `{near}`?");

@@ -41,9 +41,9 @@ impl Range {
         }
     }
 
-    /// The range of a query; ten minutes for anything unknown.
-    pub fn of(name: Option<&str>) -> Range {
-        Range::ALL.into_iter().find(|range| name == Some(range.name())).unwrap_or_default()
+    /// The range of this name.
+    pub fn named(name: &str) -> Option<Range> {
+        Range::ALL.into_iter().find(|range| range.name() == name)
     }
 
     /// Its length in milliseconds.
@@ -174,8 +174,8 @@ mod tests {
         assert_eq!(value["width_ms"], 5_000);
         assert_eq!(value["buckets"]["frames"][0], 40);
         assert_eq!(value["buckets"]["high"][0], 8.8);
-        assert_eq!(Range::of(Some("24h")), Range::Day);
-        assert_eq!(Range::of(Some("x")), Range::TenMinutes);
+        assert_eq!(Range::named("24h"), Some(Range::Day));
+        assert_eq!(Range::named("x"), None);
     }
 
     #[test]

@@ -41,7 +41,7 @@ pub(super) fn page(
     now: Stamp,
     policy: &str,
 ) -> Response {
-    let range = Range::of(request.query("range"));
+    let range = request.query("range").and_then(Range::named).unwrap_or_default();
     let view = View::of(request.query("view"));
     let device = escape(&status.identity.device);
     let [banner, camera, numbers, rest] = live::parts(status);

@@ -98,7 +98,11 @@ impl Site {
         let Ok(after) = after.parse() else {
             return Response::text(400, "after: not the `next` of an earlier answer");
         };
-        let range = Range::of(request.query("range"));
+        let range = match request.query("range").map(Range::named) {
+            None => Range::default(),
+            Some(Some(range)) => range,
+            Some(None) => return Response::text(400, "range: one of 1m, 10m, 1h, 24h"),
+        };
         Response::new("application/json", energy::json(&self.board, range, after, now))
     }
 

@@ -28,7 +28,7 @@ use self::store::{Limits, Store, Trouble};
 use super::{Item, Shot, Sink, SinkError};
 use crate::clock::Stamp;
 use crate::event::{EventId, Message, Phase};
-use crate::storage::{Disk, StorageError, StorageErrorKind, Usage, is_mount};
+use crate::storage::{Disk, StorageError, StorageErrorKind, Usage, require_mount};
 
 /// How long the names of frames may wait for their folder to be flushed: one flush does for all that came meanwhile.
 const FLUSH_MS: u64 = 1_000;
@@ -153,11 +153,8 @@ impl Evidence {
 
     /// The store, opened if need be.
     fn store(&mut self) -> Result<&mut Store, StorageError> {
-        if let Some(mount) = self.require_mount.as_ref().filter(|mount| !is_mount(mount)) {
-            self.store = None;
-            let why = "no file system is mounted here (evidence.require_mount); mount it";
-            return Err(StorageError::new(StorageErrorKind::NotMounted, mount, why));
-        }
+        require_mount(self.require_mount.as_deref(), "evidence.require_mount")
+            .inspect_err(|_| self.store = None)?;
         let store = match self.store.take().filter(Store::is_here) {
             Some(store) => store,
             None => {
@@ -262,7 +259,12 @@ impl Evidence {
         bytes.push(b'\n');
         self.store()?.put(number, EVENT_FILE, &bytes)?;
         self.events[at].unlisted_ms = None;
-        self.flush(at)
+        self.flush(at)?;
+        // Only what was written shows that the disk can be written to again.
+        if std::mem::take(&mut self.in_trouble) {
+            log::info!("evidence: {} is written again", self.dir.display());
+        }
+        Ok(())
     }
 
     fn flush(&mut self, at: usize) -> Result<(), Trouble> {
@@ -294,22 +296,16 @@ impl Evidence {
         Ok(())
     }
 
-    /// Says once that there is trouble, and once that it is over, and tells the queue what became of the item.
+    /// Says once that there is trouble, and tells the queue what became of the item.
     fn report(&mut self, result: Result<(), Trouble>) -> Result<(), SinkError> {
-        let trouble = match result {
+        let e = match result {
             Err(Trouble::Refused(why)) => return Err(SinkError::refused(why)),
-            Err(Trouble::Storage(e)) => Some(e),
-            Ok(()) => None,
+            Err(Trouble::Storage(e)) => e,
+            Ok(()) => return Ok(()),
         };
-        match &trouble {
-            Some(e) if !self.in_trouble => log::warn!("evidence: {e}"),
-            None if self.in_trouble => {
-                log::info!("evidence: {} is written again", self.dir.display())
-            }
-            _ => {}
+        if !std::mem::replace(&mut self.in_trouble, true) {
+            log::warn!("evidence: {e}");
         }
-        self.in_trouble = trouble.is_some();
-        let Some(e) = trouble else { return Ok(()) };
         if e.kind() != StorageErrorKind::Full {
             // The disk may be another one by the time of the next try.
             self.store = None;

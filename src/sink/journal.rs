@@ -23,7 +23,7 @@ use self::record::Body;
 use self::segments::{Limits, Segments, is_full};
 use super::{Item, Sink, SinkError, Wants};
 use crate::clock::Stamp;
-use crate::storage::{Disk, StorageError, Usage};
+use crate::storage::{Disk, StorageError, Usage, require_mount};
 
 /// How long scores are gathered before they are written, in milliseconds: with each write the file system writes as much
 /// again of its own. A killed process loses as much of them, and a power cut as much as the kernel holds back besides
@@ -48,6 +48,8 @@ pub struct JournalSettings {
     /// Write a line for each scored region of each frame, which `oddsight replay` reads.
     pub scores: bool,
     pub fsync: Fsync,
+    /// A mount point: nothing is written unless a file system is mounted there.
+    pub require_mount: Option<PathBuf>,
 }
 
 /// When what was written is flushed to the disk.
@@ -67,6 +69,7 @@ impl Default for JournalSettings {
             most_mb: 256,
             scores: true,
             fsync: Fsync::Message,
+            require_mount: None,
         }
     }
 }
@@ -86,6 +89,7 @@ pub struct Journal {
     dir: PathBuf,
     limits: Limits,
     fsync: Fsync,
+    require_mount: Option<PathBuf>,
     disk: Disk,
     queue: ScoreLog,
     /// Scores that wait for the disk.
@@ -112,6 +116,7 @@ impl Journal {
             dir: dir.into(),
             limits: settings.limits(),
             fsync: settings.fsync,
+            require_mount: settings.require_mount.clone(),
             disk,
             queue: ScoreLog { shared: Arc::default(), usage: Arc::default(), on: settings.scores },
             pending: VecDeque::new(),
@@ -145,6 +150,8 @@ impl Journal {
     ///
     /// What is wrong. It may pass, and the journal tries again by itself.
     pub fn open(&mut self) -> Result<(), StorageError> {
+        require_mount(self.require_mount.as_deref(), "journal.require_mount")
+            .inspect_err(|_| self.segments = None)?;
         if self.segments.as_ref().is_some_and(|segments| !segments.is_here()) {
             self.segments = None;
         }
@@ -152,6 +159,9 @@ impl Journal {
             let usage = &self.queue.usage;
             let opened =
                 Segments::open(&self.dir, self.limits, self.begin_anew, &self.disk, usage)?;
+            if let Some(e) = opened.left().filter(|_| !self.in_trouble) {
+                log::warn!("journal: {e}; the newest segment is left as it is");
+            }
             self.segments = Some(opened);
             self.begin_anew = false;
         }
@@ -172,18 +182,24 @@ impl Journal {
             })
         });
         match &result {
-            Err(e) if !self.in_trouble => log::warn!("journal: {e}"),
-            Ok(()) if self.in_trouble => {
-                log::info!("journal: {} is written again", self.dir.display())
+            Err(e) if !self.in_trouble => {
+                log::warn!("journal: {e}");
+                self.in_trouble = true;
+            }
+            // Only what was written shows that the disk can be written to again.
+            Ok(true) if self.in_trouble => {
+                log::info!("journal: {} is written again", self.dir.display());
+                self.in_trouble = false;
             }
             _ => {}
         }
-        self.in_trouble = result.is_err();
-        result
+        result.map(|_| ())
     }
 
-    fn append(&mut self, message: Option<&Body>) -> std::io::Result<()> {
-        let Some(segments) = &mut self.segments else { return Ok(()) };
+    /// Returns whether there was anything to write.
+    fn append(&mut self, message: Option<&Body>) -> std::io::Result<bool> {
+        let Some(segments) = &mut self.segments else { return Ok(false) };
+        let has_lines = message.is_some() || !self.pending.is_empty();
         let scores = self.pending.make_contiguous();
         let (done, wrote) = segments.append(self.now, &mut self.lost, scores);
         self.pending.drain(..done);
@@ -194,14 +210,17 @@ impl Journal {
                 segments.sync().inspect_err(|_| self.begin_anew = true)?;
             }
         }
-        Ok(())
+        Ok(has_lines)
     }
 
     /// Takes over what other threads left.
     fn gather(&mut self) {
         let (lines, lost) = self.queue.take();
         self.lost += lost;
-        for line in lines {
+        for mut line in lines {
+            if is_number(&line.name) {
+                line.name.clear();
+            }
             match Body::of(&Record::Score(line)) {
                 Some(body) => self.pending.push_back(body),
                 None => self.lose(1),
@@ -307,6 +326,13 @@ impl ScoreLog {
     fn lock(&self) -> MutexGuard<'_, Waiting> {
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether the name of a frame is its source's and a number, as those of cameras are: `seq` says as much in each of a
+/// million lines a day. Stored pictures have endings.
+fn is_number(name: &str) -> bool {
+    let number = name.rsplit(['/', '#']).next().unwrap_or_default();
+    number.len() < name.len() && number.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 #[cfg(test)]

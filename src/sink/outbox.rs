@@ -198,7 +198,7 @@ impl Worker {
                     if let Err(e) = &result
                         && !failed
                     {
-                        log::warn!("{}: an item is refused for good: {e}", self.log.name);
+                        self.log.refused = e.to_string();
                     }
                     let mut state = self.shared.lock();
                     state.queue.settle(result, self.clock.now());
@@ -258,17 +258,20 @@ enum Turn {
     Waited,
 }
 
-/// Log lines about one outbox: when trouble begins and ends, and at most one a minute about losses.
+/// Log lines about one outbox: when trouble begins and ends, and at most one a minute about losses of a kind.
+#[derive(Default)]
 struct Log {
     name: String,
     trouble_since_ms: Option<u64>,
-    dropped: u64,
-    dropped_said_ms: Option<u64>,
+    /// Why the last item was refused.
+    refused: String,
+    failed: Losses,
+    dropped: Losses,
 }
 
 impl Log {
     fn new(name: &str) -> Log {
-        Log { name: name.to_string(), trouble_since_ms: None, dropped: 0, dropped_said_ms: None }
+        Log { name: name.to_string(), ..Log::default() }
     }
 
     fn update(&mut self, trouble: Option<String>, counts: OutboxCounts, now_ms: u64) {
@@ -285,13 +288,37 @@ impl Log {
             }
             _ => {}
         }
-        let quiet = self.dropped_said_ms.is_none_or(|ms| now_ms.saturating_sub(ms) >= 60_000);
-        if counts.dropped > self.dropped && quiet {
-            let more = counts.dropped - self.dropped;
+        match (self.failed.more(counts.failed, now_ms), &self.refused) {
+            (0, _) => {}
+            (1, why) => log::warn!("{name}: an item is refused for good: {why}"),
+            (more, why) => {
+                log::warn!("{name}: {more} items are refused for good, the last one: {why}")
+            }
+        }
+        let more = self.dropped.more(counts.dropped, now_ms);
+        if more > 0 {
             log::warn!(
                 "{name}: the queue is full: {more} items dropped, the least important first"
             );
-            (self.dropped, self.dropped_said_ms) = (counts.dropped, Some(now_ms));
         }
+    }
+}
+
+/// Items that were lost, as far as the log has told them.
+#[derive(Default)]
+struct Losses {
+    told: u64,
+    told_ms: Option<u64>,
+}
+
+impl Losses {
+    /// How many are to be told now.
+    fn more(&mut self, lost: u64, now_ms: u64) -> u64 {
+        let more = lost - self.told;
+        if more == 0 || self.told_ms.is_some_and(|ms| now_ms.saturating_sub(ms) < 60_000) {
+            return 0;
+        }
+        *self = Losses { told: lost, told_ms: Some(now_ms) };
+        more
     }
 }

@@ -78,6 +78,22 @@ impl WebUrl {
     pub fn is_tls(&self) -> bool {
         self.0.scheme_str() == Some("https")
     }
+
+    /// What messages show of it: paths and queries of webhooks are often secrets.
+    fn host(&self) -> String {
+        let authority = self.0.authority().map_or("", |authority| authority.as_str());
+        format!("{}://{authority}", self.0.scheme_str().unwrap_or_default())
+    }
+
+    /// What messages show of an address that a server sends elsewhere to; a good many repeat what they were asked for.
+    fn without_secrets(&self, to: &str) -> String {
+        let to = to.split(['?', '#']).next().unwrap_or_default();
+        let to = match self.0.path() {
+            "/" => to.to_string(),
+            path => to.replace(path, "/…"),
+        };
+        to.chars().take(200).collect()
+    }
 }
 
 impl FromStr for WebUrl {
@@ -166,15 +182,16 @@ impl WebhookSink {
         let status = answer.status();
         if status.is_redirection() {
             let to = answer.headers().get("location").and_then(|to| to.to_str().ok());
-            let to: String = to.unwrap_or("nowhere").chars().take(200).collect();
-            let why = format!("{url} sends elsewhere ({status}), which is not followed: {to}");
+            let to = to.map_or("nowhere".into(), |to| url.without_secrets(to));
+            let host = url.host();
+            let why = format!("{host} sends elsewhere ({status}), which is not followed: {to}");
             return Err(SinkError::passing(why));
         }
         if status.is_success() {
             self.agent = Some(agent);
             return Ok(());
         }
-        let why = format!("{url} answered {status}");
+        let why = format!("{} answered {status}", url.host());
         match status.as_u16() {
             400 | 413 | 415 | 422 => Err(SinkError::refused(why)),
             401 | 403 => Err(SinkError::passing(format!("{why}: check webhook.token_file"))),
@@ -184,18 +201,18 @@ impl WebhookSink {
     }
 
     fn explain(&self, error: ureq::Error) -> String {
-        let url = &self.settings.url;
+        let host = self.settings.url.host();
         let ca_file = self.settings.ca_file.as_deref();
         match &error {
-            ureq::Error::Rustls(cause) => format!("{url}: {}", tls::explain(cause, ca_file)),
+            ureq::Error::Rustls(cause) => format!("{host}: {}", tls::explain(cause, ca_file)),
             ureq::Error::Io(e) => match tls::cause(e) {
-                Some(cause) => format!("{url}: {}", tls::explain(cause, ca_file)),
-                None => format!("{url}: {e}"),
+                Some(cause) => format!("{host}: {}", tls::explain(cause, ca_file)),
+                None => format!("{host}: {e}"),
             },
             ureq::Error::Timeout(_) => {
-                format!("{url}: no answer within {} ms", self.settings.timeout_ms)
+                format!("{host}: no answer within {} ms", self.settings.timeout_ms)
             }
-            other => format!("{url}: {other}"),
+            other => format!("{host}: {other}"),
         }
     }
 }

@@ -2,8 +2,9 @@
 //!
 //! Linux can exchange two names (`renameat2` with `RENAME_EXCHANGE`) on ext4, f2fs, xfs, btrfs, tmpfs, and from 6.0 on
 //! vfat. That is what this does: the name is never without a folder, it stays a plain folder that a person can look at,
-//! copy and replace by hand, and the old folder is kept without a further step. A symbolic link that is flipped would
-//! do as much, but vfat has no links, and a path that is now a folder and now a link is a trap for every script.
+//! copy and replace by hand, and the old folder is kept without a further step. A symbolic link that is flipped does as
+//! much for a store of models, whose links are links from the start; but a path of the user's that is now a folder and now
+//! a link is a trap for every script, and vfat has no links.
 //!
 //! Where names cannot be exchanged, two renames do it, with a moment between them in which the name is missing and the
 //! old folder is called `.NAME.old`. [`recover_dir`] puts it back.

@@ -68,6 +68,13 @@ pub fn is_mount(path: &Path) -> bool {
     differs_from_parent(path)
 }
 
+/// Nothing may be written unless a file system is mounted at `mount`, which the configuration's `key` names.
+pub(crate) fn require_mount(mount: Option<&Path>, key: &str) -> Result<(), StorageError> {
+    let Some(mount) = mount.filter(|mount| !is_mount(mount)) else { return Ok(()) };
+    let why = format!("no file system is mounted here ({key}); mount it");
+    Err(StorageError::new(StorageErrorKind::NotMounted, mount, why))
+}
+
 /// Another file system than the folder above, or the root.
 pub(super) fn differs_from_parent(path: &Path) -> bool {
     let Ok(path) = path.canonicalize() else { return false };

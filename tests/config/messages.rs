@@ -43,6 +43,7 @@ fn unknown_names_lead_to_the_known_ones() {
             ("[gate]\nfloor_ms = 3", &["did you mean `floor_s`"]),
             ("[alarm]\nthreshold = 3", &["`alpha` in [model]"]),
             ("[gate]\nmax_fps = 3", &["belongs under [pace]"]),
+            ("[gate]\ndevice = \"q\"", &["belongs above all sections"]),
             ("[alarm]\ncolour = 3", &["its keys are raise, window"]),
             ("[http]\ntoken = \"x\"", &["`token_file`", "to a file"]),
             ("[mqtt]\nurl = \"mqtt://b\"\npassword = \"x\"", &["`password_file`", "to a file"]),
@@ -206,6 +207,8 @@ fn values_that_contradict_each_other_name_both() {
             ("[journal]\ndir = \"/j\"\nmost_mb = 6", &["at least 8"]),
             ("[journal]\ndir = \"/m/j\"", &["journal.dir", "model.dir"]),
             ("[journal]\ndir = \"/a\"\n[evidence]\ndir = \"/a/../a/b\"", &["old files"]),
+            ("[journal]\ndir = \"/j\"\nrequire_mount = \"/\"", &["always mounted"]),
+            ("[journal]\ndir = \"/j\"\nrequire_mount = \"/mnt\"", &["journal.dir = \"/j\""]),
             ("[evidence]\ndir = \"/e\"\nquota_mb = 20", &["at least 32"]),
             ("[evidence]\ndir = \"/e\"\nrequire_mount = \"/\"", &["always mounted"]),
             ("[evidence]\ndir = \"/e\"\nrequire_mount = \"/mnt\"", &["evidence.dir = \"/e\""]),
@@ -240,6 +243,7 @@ fn what_makes_sense_is_not_refused() {
         "[http]\nlisten = \"[::1]:0\"",
         "[http]\nlisten = \"0.0.0.0:80\"\ntoken_file = \"/t\"",
         "[evidence]\ndir = \"/mnt/e\"\nrequire_mount = \"/mnt/\"",
+        "[journal]\ndir = \"/mnt/j\"\nrequire_mount = \"/mnt/\"",
         "[journal]\ndir = \"/a\"\n[evidence]\ndir = \"/ab\"",
         "[[gpio]]\nline = 1\n[[gpio]]\nline = 1\nchip = \"pinctrl-rp1\"\nbackend = \"gpiocdev\"",
         "[[gpio]]\nline = 1\nbackend = \"sim:/a\"\n[[gpio]]\nline = 1\nbackend = \"sim:/b\"",
@@ -282,6 +286,17 @@ fn what_is_odd_is_a_warning() {
     assert!(
         warnings[0].starts_with("my.toml:3:9: model.alpha: ") || warnings[0].contains("clear_p")
     );
+}
+
+#[test]
+fn what_contradicts_itself_is_told_beside_a_broken_line() {
+    let text = "[alarm]\nraise = 6\nwindow = 5\n[quality]\nblack = 250\n[camera]\nstall_ms = 5 s\n\
+                [http]\nlisten = \"0.0.0.0:80\"\n";
+    let error = parse(text, &[]).unwrap_err();
+    let found: Vec<&str> = error.problems().iter().map(|problem| problem.key()).collect();
+    // What `black` and `listen` would need may stand in the broken line.
+    assert_eq!(found, ["alarm.raise", ""], "{error}");
+    assert!(error.problems()[1].why().contains("stall_ms"), "{error}");
 }
 
 #[test]

@@ -57,11 +57,12 @@ minutes = 11.0
 button_line = 3
 button_chip = \"/dev/gpiochip1\"
 [journal]
-dir = \"/journal\"
+dir = \"/srv/journal\"
 segment_mb = 5
 most_mb = 257
 scores = false
 fsync = \"never\"
+require_mount = \"/srv\"
 [evidence]
 dir = \"/mnt/evidence\"
 quota_mb = 1025

@@ -11,7 +11,7 @@ use oddsight::sink::evidence::{EVENT_FILE, EventFile};
 
 use crate::broker::{Broker, present};
 use crate::camera::Show;
-use crate::program::{Bench, wait_for};
+use crate::program::{Bench, Device, wait_for};
 use crate::scenes::scenes;
 
 /// A web server that takes messages.
@@ -39,6 +39,78 @@ fn web() -> (u16, Arc<Mutex<Vec<Message>>>) {
         }
     });
     (port, taken)
+}
+
+/// Many messages to a command that refuses each: the log says it once a minute.
+#[test]
+fn what_is_refused_again_and_again_is_told_once() {
+    let bench = Bench::new();
+    let camera = bench.camera();
+    let hook = "[[hook]]\ncommand = [\"/bin/sh\", \"-c\", \"echo >> hooked; exit 9\"]\n\
+                per_minute = 0\n";
+    bench.config(&camera.source(), hook);
+    let mut device = bench.start().ready();
+    camera.show(Show::Unusual);
+    wait_for("messages", || {
+        let hooked = fs::read_to_string(bench.path("hooked")).unwrap_or_default();
+        (hooked.lines().count() >= 4).then_some(())
+    });
+    let refused = device.wait_for("the log", |device| {
+        let count = device.said().matches("refused for good").count();
+        (count > 0).then_some(count)
+    });
+    assert_eq!(refused, 1, "{}", device.said());
+    assert_eq!(device.stop().code, Some(0));
+}
+
+/// A disk that fell off leaves the folder that it was mounted on: nothing of the journal may go there.
+#[test]
+fn a_journal_waits_for_its_disk() {
+    let bench = Bench::new();
+    let camera = bench.camera();
+    bench.config(&camera.source(), "[http]\nlisten = \"127.0.0.1:0\"\n");
+    let usb = bench.path("usb");
+    fs::create_dir(&usb).unwrap();
+    let mut device = Device::start(&bench, |command| {
+        command.env("ODDSIGHT_JOURNAL__DIR", usb.join("journal"));
+        command.env("ODDSIGHT_JOURNAL__REQUIRE_MOUNT", &usb);
+    })
+    .ready();
+    camera.show(Show::Unusual);
+    let trouble = told(&mut device, "journal does not take events");
+    assert!(trouble.contains("(journal.require_mount); mount it"), "{trouble}");
+    assert_eq!(device.stop().code, Some(0));
+    assert_eq!(fs::read_dir(&usb).unwrap().count(), 0);
+}
+
+/// What a webhook's address holds may be a secret: a box shows its host.
+#[test]
+fn the_address_of_a_webhook_is_shown_nowhere() {
+    let bench = Bench::new();
+    let camera = bench.camera();
+    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let webhook = format!(
+        "[[webhook]]\nurl = \"http://{nobody}/s3cret-path?token=s3cret\"\n\
+         [http]\nlisten = \"127.0.0.1:0\"\n"
+    );
+    bench.config(&camera.source(), &webhook);
+    let mut device = bench.start().ready();
+    camera.show(Show::Unusual);
+    let mut shown = told(&mut device, &format!("webhook does not take events: http://{nobody}: "));
+    shown += &device.said();
+    for path in ["/healthz", "/status.json", "/metrics", "/"] {
+        shown += &device.get(path).1;
+    }
+    assert!(!shown.contains("s3cret"), "{shown}");
+    assert_eq!(device.stop().code, Some(0));
+}
+
+/// Waits until `/healthz` says this, and gives all that it says.
+fn told(device: &mut Device, what: &str) -> String {
+    wait_for(what, || {
+        let health = device.get("/healthz").1;
+        health.contains(what).then_some(health)
+    })
 }
 
 #[test]

@@ -30,12 +30,22 @@ fn exit_codes_tell_what_has_to_be_mended() {
     let (lamp, store) = (bench.lamp_section(), bench.path("empty"));
     fs::create_dir_all(store.join("versions")).unwrap();
     let token = bench.write("short-token", "abc\n");
+    let long_token = bench.write("token", "0123456789abcdef0123456789abcdef\n");
     type Variables<'a> = &'a [(&'a str, &'a str)];
     let cases: &[(i32, &str, Variables)] = &[
         // What may pass, or is mended elsewhere: another start may do.
         (1, "no such model directory", &[("ODDSIGHT_MODEL__DIR", "/nowhere/model")]),
         (1, "no model is installed", &[("ODDSIGHT_MODEL__DIR", store.to_str().unwrap())]),
         (1, "is another program listening there", &[("ODDSIGHT_HTTP__LISTEN", &port)]),
+        // An address of TEST-NET-1, which no machine has.
+        (
+            1,
+            "no such address",
+            &[
+                ("ODDSIGHT_HTTP__LISTEN", "192.0.2.1:8080"),
+                ("ODDSIGHT_HTTP__TOKEN_FILE", long_token.to_str().unwrap()),
+            ],
+        ),
         (
             1,
             "gpiochip99",

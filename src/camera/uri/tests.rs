@@ -126,8 +126,10 @@ fn what_is_wrong_is_explained() {
         ("pipe+raw:rgb3:640x480:", "command is missing"),
         ("stdin:mjpeg", "stdin+raw:FORMAT:WxH"),
         ("stdin+raw:rgb3", "FORMAT:WIDTHxHEIGHT"),
-        ("synth:x", "synth:SEED"),
+        ("synth:x", "for example synth:1"),
+        ("synth:", "for example synth:1"),
         ("synth:7:20", "write synth:7"),
+        ("synth:7:", "write synth:7"),
     ] {
         let why = refusal(text);
         assert!(why.contains(remedy), "{why}");

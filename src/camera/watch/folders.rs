@@ -6,6 +6,7 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use rustix::event::{PollFd, PollFlags};
@@ -28,6 +29,13 @@ pub(super) enum Change {
     Folder(PathBuf),
     /// More happened than the kernel could remember.
     Missed,
+}
+
+/// Whether a new name leads to a file that was there before: nobody will close it. A file that is being written has one
+/// name.
+fn is_link(path: &Path) -> bool {
+    let found = std::fs::symlink_metadata(path);
+    found.is_ok_and(|found| found.is_symlink() || (found.is_file() && found.nlink() > 1))
 }
 
 /// The folders that are watched.
@@ -163,7 +171,8 @@ impl Folders {
             let new = flags.intersects(ReadFlags::CREATE | ReadFlags::MOVED_TO);
             return Ok(new.then_some(Change::Folder(path)));
         }
-        let whole = flags.intersects(ReadFlags::CLOSE_WRITE | ReadFlags::MOVED_TO);
+        let whole = flags.intersects(ReadFlags::CLOSE_WRITE | ReadFlags::MOVED_TO)
+            || (flags.contains(ReadFlags::CREATE) && is_link(&path));
         Ok((whole && is_picture(&path)).then_some(Change::Picture(path)))
     }
 

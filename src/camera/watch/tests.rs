@@ -84,6 +84,23 @@ fn a_picture_counts_when_it_is_closed_or_moved_in_and_never_before() {
 }
 
 #[test]
+fn links_count_when_they_are_made() {
+    let dir = tempfile::tempdir().unwrap();
+    let (root, outside) = (dir.path().join("in"), dir.path().join("out"));
+    fs::create_dir(&root).unwrap();
+    fs::create_dir(&outside).unwrap();
+    let mut camera = open(&root);
+    write(outside.join("a.png"), 5);
+    std::os::unix::fs::symlink(outside.join("a.png"), root.join("soft.png")).unwrap();
+    assert_eq!(next(&mut camera), ("soft.png".to_string(), 5));
+    fs::hard_link(outside.join("a.png"), root.join("hard.png")).unwrap();
+    assert_eq!(next(&mut camera), ("hard.png".to_string(), 5));
+    std::os::unix::fs::symlink(&outside, root.join("folder.png")).unwrap();
+    std::os::unix::fs::symlink(outside.join("none.png"), root.join("broken.png")).unwrap();
+    assert!(is_quiet(&mut camera));
+}
+
+#[test]
 fn half_a_picture_that_is_there_already_is_a_passing_trouble_and_comes_when_it_is_whole() {
     let dir = tempfile::tempdir().unwrap();
     let bytes = png(5);

@@ -80,6 +80,7 @@ impl Checks<'_, '_> {
                 ),
             );
         }
+        self.mount("journal", journal.dir.as_deref(), journal.require_mount.as_deref());
     }
 
     fn evidence(&mut self, evidence: &EvidenceSettings, dir: &Path) {
@@ -92,18 +93,22 @@ impl Checks<'_, '_> {
                 ),
             );
         }
-        if let Some(mount) = &evidence.require_mount {
-            if plain(mount) == Path::new("/") {
-                self.refuse(
-                    &["evidence.require_mount"],
-                    "`/` is always mounted: name the disk's mount point, or remove it",
-                );
-            } else if !plain(dir).starts_with(plain(mount)) {
-                self.refuse(
-                    &["evidence.require_mount", "evidence.dir"],
-                    "the evidence lies elsewhere: name the mount point that evidence.dir is on",
-                );
-            }
+        self.mount("evidence", Some(dir), evidence.require_mount.as_deref());
+    }
+
+    /// `require_mount` of a section.
+    fn mount(&mut self, section: &str, dir: Option<&Path>, mount: Option<&Path>) {
+        let (Some(dir), Some(mount)) = (dir, mount) else { return };
+        let [key, dir_key] = ["require_mount", "dir"].map(|name| format!("{section}.{name}"));
+        if plain(mount) == Path::new("/") {
+            self.refuse(
+                &[&key],
+                "`/` is always mounted: name the disk's mount point, or remove it",
+            );
+        } else if !plain(dir).starts_with(plain(mount)) {
+            let why =
+                format!("the {section} lies elsewhere: name the mount point that {dir_key} is on");
+            self.refuse(&[&key, &dir_key], why);
         }
     }
 

@@ -47,6 +47,8 @@ fn every_address_answers_with_what_it_promises() {
         ("/status.json", 200, "application/json"),
         ("/energy.json", 200, "application/json"),
         ("/energy.json?after=-1", 400, "text/plain; charset=utf-8"),
+        ("/energy.json?range=24h", 200, "application/json"),
+        ("/energy.json?range=foo", 400, "text/plain; charset=utf-8"),
         ("/snapshot.jpg", 200, "image/jpeg"),
         ("/snapshot.jpg?frame=39", 200, "image/jpeg"),
         ("/snapshot.jpg?frame=1", 404, "text/plain; charset=utf-8"),
@@ -63,7 +65,7 @@ fn every_address_answers_with_what_it_promises() {
         assert_eq!((response.status, response.content_type), (status, content_type), "{target}");
     }
     let metrics = String::from_utf8(get(&mut site, "/metrics").body.bytes().to_vec()).unwrap();
-    assert!(metrics.contains("oddsight_http_answers_total{class=\"4xx\"} 6\n"), "{metrics}");
+    assert!(metrics.contains("oddsight_http_answers_total{class=\"4xx\"} 7\n"), "{metrics}");
 }
 
 #[test]

@@ -4,6 +4,8 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::CANDIDATE;
+
 /// Why a model was not installed, or a store could not be used. The message names the file and the remedy.
 #[derive(Debug)]
 pub struct StoreError {
@@ -45,6 +47,20 @@ impl StoreError {
 
     pub(super) fn io(path: &Path, e: io::Error) -> StoreError {
         StoreError::new(StoreErrorKind::Io, path, e)
+    }
+
+    /// What was found wrong with the copy of a model that was to be installed, said of the model itself: the copy is gone.
+    pub fn of_source(self, source: &Path) -> StoreError {
+        let is_copy = |path: &&Path| path.file_name().is_some_and(|name| name == CANDIDATE);
+        let Some(copy) = self.path.ancestors().find(is_copy) else { return self };
+        // Of a file that could not be written the copy is at fault.
+        if self.kind == StoreErrorKind::Io {
+            return self;
+        }
+        let below = self.path.strip_prefix(copy).unwrap_or(Path::new(""));
+        let path = source.components().chain(below.components()).collect();
+        let [copy, source] = [copy, source].map(|path| path.display().to_string());
+        StoreError { kind: self.kind, path, why: self.why.replace(&copy, &source) }
     }
 
     /// What went wrong, for programs.

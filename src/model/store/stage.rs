@@ -2,10 +2,11 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io::{self, BufRead as _, Read};
 use std::path::{Component, Path};
 
 use super::{MANIFEST_FILE, SIGNATURE_FILE, StoreError, StoreErrorKind};
+use crate::camera::stored::{packed, tar_trouble};
 use crate::model::{BACKBONE_FILE, CARD_FILE, HEADS_FILE};
 
 /// The files of a model and the most bytes that each may have.
@@ -38,11 +39,7 @@ fn copy_dir(source: &Path, to: &Path) -> Result<BTreeSet<&'static str>, StoreErr
     let mut copied = BTreeSet::new();
     for (name, most) in FILES {
         let path = source.join(name);
-        let mut file = match File::open(&path) {
-            Ok(file) => file,
-            Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
-            Err(e) => return Err(StoreError::io(&path, e)),
-        };
+        let Some(mut file) = open(&path)? else { continue };
         copy_file(&mut file, &path, &to.join(name), most)?;
         copied.insert(name);
     }
@@ -51,9 +48,15 @@ fn copy_dir(source: &Path, to: &Path) -> Result<BTreeSet<&'static str>, StoreErr
 
 fn copy_tar(source: &Path, to: &Path) -> Result<BTreeSet<&'static str>, StoreError> {
     let refuse = |why: String| StoreError::new(StoreErrorKind::Source, source, why);
-    let damaged = |e: io::Error| refuse(format!("no tar archive, or a damaged one: {e}"));
-    let file = File::open(source).map_err(|e| StoreError::io(source, e))?;
-    let mut archive = tar::Archive::new(io::BufReader::new(file));
+    let damaged = |e: io::Error| refuse(tar_trouble(&e));
+    let Some(file) = open(source)? else {
+        return Err(refuse("is not there; a model directory or a tar of one is wanted".into()));
+    };
+    let mut file = io::BufReader::new(file);
+    if let Some(why) = packed(file.fill_buf().map_err(|e| StoreError::io(source, e))?) {
+        return Err(refuse(why));
+    }
+    let mut archive = tar::Archive::new(file);
     let mut copied = BTreeSet::new();
     for (count, member) in archive.entries().map_err(damaged)?.enumerate() {
         let mut member = member.map_err(damaged)?;
@@ -75,6 +78,18 @@ fn copy_tar(source: &Path, to: &Path) -> Result<BTreeSet<&'static str>, StoreErr
         copy_file(&mut member, &source.join(&path), &to.join(name), most)?;
     }
     Ok(copied)
+}
+
+/// Opens a file, if there is one. Opening a pipe would wait for somebody who writes to it.
+fn open(path: &Path) -> Result<Option<File>, StoreError> {
+    let opened = fs::metadata(path).and_then(|found| match found.is_file() {
+        true => File::open(path).map(Some),
+        false => Err(io::Error::other("is no plain file; give a model directory or a tar of one")),
+    });
+    match opened {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+        opened => opened.map_err(|e| StoreError::io(path, e)),
+    }
 }
 
 /// The file of a model that a member stands for: in the archive's root or one folder below.

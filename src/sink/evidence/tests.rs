@@ -422,10 +422,15 @@ fn trouble_passes() {
         broken.store(true, Relaxed);
         assert!(store.deliver(&shot_item(1, 1600, 300)).unwrap_err().is_passing());
         assert!(store.deliver(&message_item(1, Phase::End, 2)).unwrap_err().is_passing());
-        store.tick(at(100_000));
+        // Ticks that come to nothing are no end of the trouble.
+        for ms in [100_000, 110_000, 170_000] {
+            store.tick(at(ms));
+            assert!(store.in_trouble);
+        }
         broken.store(false, Relaxed);
         store.deliver(&shot_item(1, 1600, 300)).unwrap();
         store.deliver(&message_item(1, Phase::End, 2)).unwrap();
+        assert!(!store.in_trouble);
         let listed = event_file(dir.path(), &folder_of(1, 1));
         assert_eq!((listed.frames.len(), listed.last), (2, Some(message(1, Phase::End, 2))));
         assert_eq!(files(dir.path()).len(), 3);

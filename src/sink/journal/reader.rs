@@ -19,6 +19,8 @@ pub struct Reader {
     source: Source,
     current: Option<Current>,
     only_messages: bool,
+    /// A whole line of a journal was seen.
+    found: bool,
     skipped: Skipped,
 }
 
@@ -84,7 +86,7 @@ impl Reader {
             Source::File(Some(path.to_path_buf()))
         };
         let skipped = Skipped::default();
-        Ok(Reader { source, current: None, only_messages: false, skipped })
+        Ok(Reader { source, current: None, only_messages: false, found: false, skipped })
     }
 
     /// Gives messages only, and passes over scores without reading them, damaged ones uncounted: many times as fast where
@@ -111,6 +113,17 @@ impl Reader {
     /// What was passed over so far. A torn line at the very end is not counted while it may still become whole.
     pub fn skipped(&self) -> Skipped {
         self.skipped
+    }
+
+    /// Whether what was read to its end is no journal: a folder of other things, a file without a line of one.
+    pub fn is_foreign(&self) -> bool {
+        match &self.source {
+            Source::Folder { dir, taken: None } => {
+                dir.read_dir().is_ok_and(|mut entries| entries.next().is_some())
+            }
+            Source::Folder { .. } => false,
+            Source::File(_) => !self.found && self.skipped.damaged > 0,
+        }
     }
 
     /// Takes up the next segment; `false` if there is none yet.
@@ -160,10 +173,17 @@ impl Iterator for Reader {
             }
             let current = self.current.as_mut()?;
             match current.read_line() {
-                Step::Line if self.only_messages && current.is_unwanted() => current.drop_line(),
+                Step::Line if self.only_messages && current.is_unwanted() => {
+                    self.found = true;
+                    current.drop_line();
+                }
                 Step::Line => match current.take_line() {
-                    Line::Record(record) if self.only_messages && !record.is_message() => {}
-                    Line::Record(record) => return Some(*record),
+                    Line::Record(record) => {
+                        self.found = true;
+                        if !self.only_messages || record.is_message() {
+                            return Some(*record);
+                        }
+                    }
                     Line::Unknown => self.skipped.unknown += 1,
                     Line::Damaged => self.skipped.damaged += 1,
                 },

@@ -45,6 +45,8 @@ pub(super) struct Segments {
     current: Option<Current>,
     /// What the next line that is written will be preceded by.
     note: String,
+    /// Why the newest segment is not taken up.
+    left: Option<StorageError>,
 }
 
 /// The segment that lines are added to.
@@ -89,12 +91,13 @@ impl Segments {
             last_number,
             current: None,
             note: format!("oddsight {} starts", env!("CARGO_PKG_VERSION")),
+            left: None,
         };
         if begin_anew {
             segments.note = "the segment before could not be flushed".into();
         } else if let Err(e) = segments.go_on() {
             // A new segment is begun; a torn line costs a reader no more than itself.
-            log::warn!("journal: {}; the newest segment is left as it is", failed(e));
+            segments.left = Some(failed(e));
             segments.current = None;
         }
         segments.make_room(0).map_err(failed)?;
@@ -120,6 +123,11 @@ impl Segments {
         }
         self.current = Some(current);
         Ok(())
+    }
+
+    /// What kept the newest segment from being taken up when the folder was opened.
+    pub(super) fn left(&self) -> Option<&StorageError> {
+        self.left.as_ref()
     }
 
     /// Whether the folder is still the one that was opened, and the segment in it: disks are swapped, and people tidy up.

@@ -81,6 +81,26 @@ fn what_goes_in_comes_out() {
 
 /// The checksum is what the documentation says: other programs may check it.
 #[test]
+fn a_frame_that_is_only_numbered_has_no_name() {
+    let dir = scratch();
+    let mut journal = Journal::new(dir.path(), &settings());
+    let names = ["python3/000167", "/dev/video0#7", "stdin/000000", "a/000167.jpg", "7.png", ""];
+    for (seq, name) in names.into_iter().enumerate() {
+        journal.score(ScoreLine { name: name.into(), ..score(seq as u64) });
+    }
+    journal.close();
+    let kept: Vec<String> = read(dir.path())
+        .0
+        .into_iter()
+        .filter_map(|record| match record {
+            Record::Score(line) => Some(line.name),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(kept, ["", "", "", "a/000167.jpg", "7.png", ""]);
+}
+
+#[test]
 fn a_line_is_json_with_a_checksum() {
     let dir = scratch();
     let mut journal = Journal::new(dir.path(), &settings());
@@ -360,13 +380,35 @@ fn a_read_only_disk_passes() {
     let why = journal.deliver(&message_item(1, Phase::End, 1)).unwrap_err();
     assert!(why.is_passing() && why.to_string().contains("fsck"), "{why}");
     assert_eq!(journal.usage().dropped(), 10);
+    // A tick that comes to nothing is no end of the trouble.
+    journal.tick(at(GATHER_MS * 2));
+    assert!(journal.in_trouble);
     read_only.store(0, Relaxed);
     journal.deliver(&message_item(1, Phase::End, 1)).unwrap();
+    assert!(!journal.in_trouble);
     let (records, skipped) = read(dir.path());
     let (messages, scores) = numbers(&records);
     assert_eq!((messages, skipped), (vec![0, 1], Skipped::default()));
     assert_eq!((scores.len(), scores[0]), (MOST_SCORES, 10));
     assert!(notes(&records).contains(&"10 score lines were lost".to_string()));
+}
+
+#[cfg(unix)]
+#[test]
+fn nothing_is_written_where_no_disk_is_mounted() {
+    let dir = scratch();
+    let mount = dir.path().join("usb");
+    fs::create_dir(&mount).unwrap();
+    let required = JournalSettings { require_mount: Some(mount.clone()), ..settings() };
+    let mut journal = Journal::new(mount.join("journal"), &required);
+    let why = journal.deliver(&message_item(1, Phase::Start, 1)).unwrap_err();
+    assert!(why.is_passing() && why.to_string().contains("journal.require_mount"), "{why}");
+    journal.tick(at(GATHER_MS));
+    journal.close();
+    assert_eq!(fs::read_dir(&mount).unwrap().count(), 0);
+    // Where one is, it is written to.
+    let required = JournalSettings { require_mount: Some("/".into()), ..settings() };
+    Journal::new(dir.path(), &required).deliver(&message_item(1, Phase::Start, 1)).unwrap();
 }
 
 #[test]

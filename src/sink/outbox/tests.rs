@@ -450,6 +450,16 @@ fn offers_do_not_wait_for_a_sink_that_hangs() {
 }
 
 #[test]
+fn losses_are_told_once_a_minute() {
+    let mut losses = Losses::default();
+    let told: Vec<u64> =
+        [(0, 0), (1, 1), (2, 2), (5, 60_000), (5, 60_001), (7, 60_002), (7, 120_001)]
+            .map(|(lost, ms)| losses.more(lost, ms))
+            .into();
+    assert_eq!(told, [0, 1, 0, 0, 4, 0, 2]);
+}
+
+#[test]
 fn closing_delivers_what_is_left_without_pauses() {
     let patient =
         OutboxSettings { retry_ms: 3_600_000, retry_most_ms: 3_600_000, ..settings(10, 1) };
