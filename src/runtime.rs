@@ -37,7 +37,6 @@ use crate::event::{FaultKind, Machine, Message};
 use crate::gate::Region;
 use crate::http::Server;
 use crate::machine::Sensors;
-use crate::sink::journal::Fsync;
 use crate::status::{Board, Identity, ModelCard, Place};
 
 pub use capture::{Capture, Captured, Haste};
@@ -419,7 +418,7 @@ fn refusal(number: u64, why: &str) -> String {
 /// The file beside the journal.
 fn memo(config: &Config, now: Stamp) -> Option<Memo> {
     let dir = config.journal.dir.as_ref()?;
-    Some(Memo::in_folder(dir, config.journal.fsync == Fsync::Message, now))
+    Some(Memo::in_folder(dir, &config.journal, now))
 }
 
 /// Takes up what is known of earlier runs; gives ends for the events that were open.

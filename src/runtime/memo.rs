@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use super::errands::Errands;
 use crate::clock::Stamp;
 use crate::event::{Decisions, Machine, Memory, Message, Phase};
+use crate::sink::journal::{Fsync, JournalSettings};
 use crate::storage;
 
 /// Kept at least this often: tests of drift gather evidence for weeks, and a power cut costs an hour of it.
@@ -21,6 +22,8 @@ const MOST_BYTES: u64 = 4 << 20;
 #[derive(Debug)]
 pub struct Memo {
     path: PathBuf,
+    /// The journal's.
+    require_mount: Option<PathBuf>,
     /// Each start and end of an event is kept at once.
     at_once: bool,
     due: bool,
@@ -30,10 +33,19 @@ pub struct Memo {
 }
 
 impl Memo {
-    /// The memo of the journal in `dir`; starts and ends of events are kept `at_once` or with what comes later.
-    pub fn in_folder(dir: &Path, at_once: bool, now: Stamp) -> Memo {
+    /// The memo of the journal in `dir`: as often as that, starts and ends of events are kept at once.
+    pub fn in_folder(dir: &Path, settings: &JournalSettings, now: Stamp) -> Memo {
         let path = dir.join("memo.json");
-        Memo { path, at_once, due: false, kept_ms: now.mono_ms, in_trouble: Arc::default() }
+        let at_once = settings.fsync == Fsync::Message;
+        let require_mount = settings.require_mount.clone();
+        Memo {
+            path,
+            require_mount,
+            at_once,
+            due: false,
+            kept_ms: now.mono_ms,
+            in_trouble: Arc::default(),
+        }
     }
 
     /// Goes on where the last run ended, and gives the messages of events that were open; `None` if nothing is known of it.
@@ -79,11 +91,12 @@ impl Memo {
         errands: &Errands,
     ) {
         let (memory, path) = (decisions.memory(now, machine), self.path.clone());
-        let in_trouble = self.in_trouble.clone();
+        let (mount, in_trouble) = (self.require_mount.clone(), self.in_trouble.clone());
         let taken = errands.run(move || {
-            let kept = serde_json::to_vec(&memory).map_err(|e| e.to_string());
-            let kept =
-                kept.and_then(|bytes| storage::replace(&path, &bytes).map_err(|e| e.to_string()));
+            let kept = storage::require_mount(mount.as_deref(), "journal.require_mount")
+                .map_err(|e| e.to_string())
+                .and_then(|()| serde_json::to_vec(&memory).map_err(|e| e.to_string()))
+                .and_then(|bytes| storage::replace(&path, &bytes).map_err(|e| e.to_string()));
             let was_in_trouble = in_trouble.swap(kept.is_err(), Relaxed);
             match kept {
                 Err(why) if !was_in_trouble => {

@@ -195,7 +195,7 @@ impl Kept {
             *lock(&answer) = Asked {
                 since_ms: None,
                 free_bytes: free.as_ref().ok().map(|free| free.bytes),
-                trouble: free.err().map(|e| format!("{}: {e}", dir.display())),
+                trouble: free.err().map(|e| e.to_string()),
             };
         });
         asked.since_ms = taken.then_some(now_ms);

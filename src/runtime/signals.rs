@@ -1,20 +1,28 @@
 //! What the program is asked to do while it runs.
 
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+/// Some programs (`timeout`, terminals) send a signal to a process and to its group: what comes within so long is one wish.
+const ONE_WISH: Duration = Duration::from_millis(500);
 
 /// Requests by signal; each is seen once.
 #[derive(Debug, Default)]
 pub struct Signals {
     stop: Arc<AtomicBool>,
+    /// When the wish to stop was seen.
+    stop_seen: OnceLock<Instant>,
+    /// The next wish to stop ends the program at once.
+    impatient: Arc<AtomicBool>,
     reload: Arc<AtomicBool>,
     learn: Arc<AtomicBool>,
 }
 
 impl Signals {
-    /// Listens for SIGTERM and SIGINT (stop), SIGHUP (reload) and SIGUSR1 (learn). A second SIGTERM or SIGINT ends the
-    /// program at once.
+    /// Listens for SIGTERM and SIGINT (stop), SIGHUP (reload) and SIGUSR1 (learn). A SIGTERM or SIGINT after
+    /// another one ends the program at once.
     ///
     /// # Errors
     ///
@@ -25,8 +33,7 @@ impl Signals {
         use signal_hook::flag;
         let signals = Signals::default();
         for signal in [SIGTERM, SIGINT] {
-            // In this order: the first one only sets the flag.
-            flag::register_conditional_shutdown(signal, 1, signals.stop.clone())?;
+            flag::register_conditional_shutdown(signal, 1, signals.impatient.clone())?;
             flag::register(signal, signals.stop.clone())?;
         }
         flag::register(SIGHUP, signals.reload.clone())?;
@@ -42,7 +49,11 @@ impl Signals {
 
     /// The program is asked to stop, now or before.
     pub fn stop(&self) -> bool {
-        self.stop.load(Relaxed)
+        let stop = self.stop.load(Relaxed);
+        if stop && self.stop_seen.get_or_init(Instant::now).elapsed() >= ONE_WISH {
+            self.impatient.store(true, Relaxed);
+        }
+        stop
     }
 
     /// The configuration is to be read again.
