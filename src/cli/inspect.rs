@@ -56,7 +56,7 @@ fn kib(bytes: u64) -> String {
 
 fn line(text: &mut String, key: &str, value: &str) {
     // Writing to a String cannot fail.
-    let _ = writeln!(text, "{key:<14}{value}");
+    let _ = writeln!(text, "{key:<13} {value}");
 }
 
 fn backbone(text: &mut String, backbone: &Backbone, bytes: u64) {
