@@ -80,7 +80,7 @@ pub fn run(args: &FitArgs) -> Result<()> {
     let given = sources::given(&args.data)?;
     let (backbone, input) = args.backbone.load(given.as_ref())?;
     check_heads(&recipe.heads, &backbone)?;
-    let sources = Sources::load(args, recipe.seed, given, &backbone, &input)?;
+    let sources = Sources::load(args, &recipe, given, &backbone, &input)?;
     check_alpha(&sources, recipe.alpha)?;
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build()?;
     let options = head_options(&recipe, &backbone, checkpoints.clone(), args.resume);

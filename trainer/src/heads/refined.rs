@@ -78,13 +78,12 @@ impl Prepared<'_> {
             each(id, Event::Epoch(state))?;
         }
         let mut data = Data::new(file, tap, keep, constants.normalize)?;
-        let trained =
-            train(&mut data, &prior, constants, Seed(heat.seed), resume, &mut |event| {
-                if let (Event::Epoch(state), Some(checkpoints)) = (event, &heat.checkpoints) {
-                    checkpoints.write(id, &origin, state)?;
-                }
-                each(id, event)
-            });
+        let trained = train(&mut data, &prior, constants, Seed(heat.seed), resume, &mut |event| {
+            if let (Event::Epoch(state), Some(checkpoints)) = (event, &heat.checkpoints) {
+                checkpoints.write(id, &origin, state)?;
+            }
+            each(id, event)
+        });
         let (residual, _) = trained.map_err(|why| with_leftover(why, heat, id))?;
         Ok(match gmm {
             Some(gmm) if id == HeadId::HeatGmm => Head::HeatGmm(refined(residual, gmm, constants)),

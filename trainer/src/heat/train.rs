@@ -303,3 +303,15 @@ impl<'a, 'd> Run<'a, 'd> {
         Ok(self.network.residual(&rows))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_limit_is_far_from_the_range_of_l2_and_from_a_fresh_network() {
+        assert_eq!([10.0, 40.0, 0.5].map(|l2| limit(l2, 1.0)), [5.0, 1.25, 100.0]);
+        assert_eq!([0.1, 0.0].map(|l2| limit(l2, 1.0)), [100.0, 100.0]);
+        assert_eq!((limit(1e3, 1.0), limit(10.0, 0.01)), (1.0, 100.0));
+    }
+}
