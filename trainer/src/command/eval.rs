@@ -77,21 +77,21 @@ pub fn run(args: &EvalArgs) -> Result<()> {
     let card = args.model.join(CARD_FILE);
     let compared = args.compare.fit(&model, &card, options)?;
     let mut seen = Seen::read(&card)?;
-    let mut score = |name: &str, text: &str| -> Result<Set> {
+    let mut score = |name: &str, text: &str, flag: String| -> Result<Set> {
         let set = pool
             .install(|| score(&model, compared.as_ref(), name, text, options))
             .with_context(|| format!("set {name}"))?;
         if let Some(compared) = &compared {
             compared.check_unseen(&format!("set {name}={text}"), set.sha256.as_deref())?;
         }
-        seen.check(name, text, &set.pictures, set.sha256.as_deref())?;
+        seen.check(flag, &set.pictures, set.sha256.as_deref())?;
         Ok(set)
     };
-    let normal = score("normal", &args.normal)?;
+    let normal = score("normal", &args.normal, format!("--normal {}", args.normal))?;
     let unusual = args
         .unusual
         .iter()
-        .map(|(name, text)| Ok(score(name, text)?.scored))
+        .map(|(name, text)| Ok(score(name, text, format!("--unusual {name}={text}"))?.scored))
         .collect::<Result<Vec<Scored>>>()?;
     let heads = head_names(&model.blob().heads);
     let others = compared.as_ref().map_or(Vec::new(), |compared| compared.detectors.names());

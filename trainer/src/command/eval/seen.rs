@@ -86,19 +86,9 @@ impl Seen {
         Ok(seen)
     }
 
-    /// Refuses a set with pictures that weighed the composition: it would be measured by its own examples. Warns of
-    /// other pictures that were seen, and remembers the set.
-    pub fn check(
-        &mut self,
-        name: &str,
-        text: &str,
-        pictures: &Pictures,
-        sha256: Option<&str>,
-    ) -> Result<()> {
-        let what = match name {
-            "normal" => format!("--normal {text}"),
-            _ => format!("--unusual {name}={text}"),
-        };
+    /// Looks at a set, which `what` names as the user gave it, and remembers it. Refuses pictures that weighed
+    /// the composition, which would be measured by its own examples; warns of others that were seen.
+    pub fn check(&mut self, what: String, pictures: &Pictures, sha256: Option<&str>) -> Result<()> {
         let all = pictures.len();
         for known in &self.known {
             let shared = known.shared(pictures, sha256);

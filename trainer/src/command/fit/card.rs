@@ -11,10 +11,6 @@ use super::sources::{Loaded, Sources, source_name};
 use super::training::today;
 use crate::command::{CALIBRATION, DATA, DIGESTS, KNOWN_UNUSUAL};
 
-/// Digests of the pictures of a source that a card holds, of all that are known to be unusual. They say whether an
-/// evaluation shares many pictures with a model, not which: 16 KiB are enough for that.
-const SKETCH: usize = 1024;
-
 /// The content of `card.json`.
 pub fn card(args: &FitArgs, recipe: &Recipe, blob: &HeadsBlob, sources: &Sources) -> Value {
     let source = |text: &str, file: &FeatureFile, unreadable: usize| {
@@ -35,7 +31,7 @@ pub fn card(args: &FitArgs, recipe: &Recipe, blob: &HeadsBlob, sources: &Sources
     let known = sources.known.iter().zip(&sources.known_unreadable);
     let known: Vec<Value> =
         known.map(|(set, unreadable)| source(&set.name, &set.rows, *unreadable)).collect();
-    let sketch = |loaded: &Loaded| loaded.pictures.smallest(SKETCH).to_hex();
+    let sketch = |loaded: &Loaded| loaded.pictures.to_hex();
     let known_digests: Vec<String> =
         sources.known.iter().map(|set| set.pictures.to_hex()).collect();
     json!({

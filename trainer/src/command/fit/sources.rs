@@ -16,9 +16,14 @@ use oddsight_train::weights::{FEWEST_EXAMPLES, KnownUnusual};
 use super::super::{check_features, features};
 use super::FitArgs;
 
+/// Digests of the pictures of a source that a card holds, if they are not known to be unusual. They say whether an
+/// evaluation shares many pictures with a model, not which: 16 KiB are enough for that.
+const SKETCH: usize = 1024;
+
 /// Features of one source, and the temporary file that holds them where one was needed.
 pub struct Loaded {
     pub file: FeatureFile,
+    /// Of the pictures of `data` and `other`, [`SKETCH`] at most.
     pub pictures: Pictures,
     spool: Option<tempfile::NamedTempFile>,
     pub unreadable: usize,
@@ -63,8 +68,8 @@ impl Sources {
             load(text, file, backbone, input, options, &folder, heads)
                 .with_context(|| text.to_string())
         };
-        let data = load(&args.data, data)?;
-        let other = match &args.calibration {
+        let mut data = load(&args.data, data)?;
+        let mut other = match &args.calibration {
             Some(text) => Some(load(text, given(text)?)?),
             None => None,
         };
@@ -81,6 +86,9 @@ impl Sources {
             known.push(known_set(text, (rows, pictures), &data, other.as_ref(), &known)?);
         }
         check_known(&known, &recipe.compose.heads, &keep)?;
+        for loaded in [&mut data].into_iter().chain(&mut other) {
+            loaded.pictures = loaded.pictures.smallest(SKETCH);
+        }
         Ok(Sources { data, other, keep, known, known_unreadable, _spools: spools })
     }
 
