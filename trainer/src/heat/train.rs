@@ -38,11 +38,11 @@ impl std::error::Error for Diverged {}
 
 /// Root mean square of energies e beyond which a training has diverged.
 ///
-/// At the optimum of the loss no energy is beyond ±1/(2 l2). While a network learns, its energies overshoot that,
-/// by a few times; a hundred times says that it does not come back. With little or no l2 there is no such range.
-/// Then 100 is the bound: e corrects a log-density, and a factor of exp(100) on a density is no correction that
-/// any number of rows could teach. And whatever l2 is, a fresh network may do as it likes: the weights and the bias
-/// of its last layer lie within ±1/√hidden, and so its energies within about 1/T.
+/// At the optimum of the loss no energy is beyond ±1/(2 l2). While a network learns, its energies overshoot
+/// that, by a few times; a hundred times says that it does not come back. With little or no l2 there is no such
+/// range. Then 100 is the bound: e corrects a log-density, and a factor of exp(100) on a density is no
+/// correction that any number of rows could teach. And whatever l2 is, a fresh network may do as it likes: the
+/// weights and the bias of its last layer lie within ±1/√inputs, and so its energies within about 1/T.
 fn limit(l2: f64, temperature: f64) -> f64 {
     (100.0 * (0.5 / l2).min(1.0)).max(temperature.recip())
 }
