@@ -444,10 +444,17 @@ fn known_unusual_pictures_weigh_heads_and_are_kept_from_evaluation() {
         String::from_utf8_lossy(&output.stderr).contains("nothing keeps these out")
     };
     assert!(!warned(bench.run(&format!("{eval} torn=torn"))));
-    let mut card = bench.card();
-    card.as_object_mut().unwrap().remove("known_unusual");
-    std::fs::write(bench.path("model/card.json"), card.to_string()).unwrap();
-    assert!(warned(bench.run(&format!("{eval} torn=torn"))));
+    let whole = bench.card();
+    for alter in [
+        |card: &mut Value| drop(card.as_object_mut().unwrap().remove("known_unusual")),
+        |card: &mut Value| drop(card.as_object_mut().unwrap().remove("digests")),
+        |card: &mut Value| card["digests"]["known_unusual"][0] = "0123456789abcdef".into(),
+    ] {
+        let mut card = whole.clone();
+        alter(&mut card);
+        std::fs::write(bench.path("model/card.json"), card.to_string()).unwrap();
+        assert!(warned(bench.run(&format!("{eval} torn=torn"))));
+    }
     std::fs::remove_file(bench.path("model/card.json")).unwrap();
     assert!(warned(bench.run(&format!("{eval} torn=torn"))));
     for (more, word) in [

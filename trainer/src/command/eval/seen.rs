@@ -61,27 +61,31 @@ impl Seen {
         let digests = &card[DIGESTS];
         let source =
             |key, name, consequence| Source::new(&card[key], &digests[key], name, consequence);
+        let sources = card[KNOWN_UNUSUAL].as_array();
+        let known = sources.into_iter().flatten().enumerate().map(|(i, source)| {
+            let name = source["source"].as_str().unwrap_or("unnamed");
+            Source::new(source, &digests[KNOWN_UNUSUAL][i], name, "")
+        });
+        let known: Vec<Source> = known.collect();
+        let is_whole = sources.is_some_and(|sources| {
+            let mut pairs = sources.iter().zip(&known);
+            pairs.all(|(source, known)| source["pictures"] == known.pictures.len())
+        });
         let mut seen = Seen {
-            known: Vec::new(),
+            known,
             others: vec![
                 source(DATA, "the model's --data", FITTED),
                 source(CALIBRATION, "the model's --calibration", CALIBRATED),
             ],
             warnings: Vec::new(),
         };
-        match (card[KNOWN_UNUSUAL].as_array(), digests[KNOWN_UNUSUAL].as_array()) {
-            (Some(sources), Some(digests)) if sources.len() == digests.len() => {
-                let known = sources.iter().zip(digests).map(|(source, digests)| {
-                    let name = source["source"].as_str().unwrap_or("unnamed");
-                    Source::new(source, digests, name, "")
-                });
-                seen.known = known.collect();
-            }
-            _ => seen.warn(format!(
-                "{}: missing, older or altered: it does not say whether known unusual pictures weighed the \
-                 heads, so nothing keeps these out of an evaluation; fit the model again, or be sure of the sets",
+        if !is_whole {
+            seen.warn(format!(
+                "{}: missing, older or altered: it does not name all known unusual pictures that weighed the \
+                 heads, if any did, so nothing keeps these out of an evaluation; fit the model again, or be \
+                 sure of the sets",
                 named()
-            )),
+            ));
         }
         Ok(seen)
     }

@@ -60,7 +60,7 @@ fn golden_chain_over_logits_in_f32() {
     let batch = Batch { rows, labels: Vec::new() };
     let found = negatives(&constants, &Prior::Logits { weights, biases }, &batch);
     let found: Vec<f64> = found.rows.iter().map(|&x| x.into()).collect();
-    close(&found, &chain(&logits(), false).1);
+    close(&found, &ENDS_OVER_LOGITS);
 }
 
 #[test]
