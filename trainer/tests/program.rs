@@ -153,8 +153,11 @@ fn eval_warns_of_pictures_that_were_seen() {
     let (said, warnings) = eval("--normal fresh --unusual noise=noise");
     assert!(!said.contains("pictures are also") && warnings.is_null(), "{said}");
     for (more, parts) in [
-        ("--normal data --unusual n=noise", ["120 or more of its 120", "the model's --data"]),
-        ("--normal data/dark --unusual n=noise", ["--normal data/dark: 60", "the model's --data"]),
+        ("--normal data --unusual n=noise", ["at least 120 of its 120", "the model's --data"]),
+        (
+            "--normal data/dark --unusual n=noise",
+            ["--normal data/dark: at least 60", "the model's --data"],
+        ),
         ("--normal fresh --unusual n=others", ["--unusual n=others", "the model's --calibration"]),
         ("--normal fresh --unusual n=fresh", ["--unusual n=fresh", "in --normal fresh"]),
         ("--normal fresh --unusual a=noise b=noise", ["--unusual b=noise", "in --unusual a=noise"]),

@@ -108,7 +108,7 @@ impl Seen {
             .filter(|(_, shared)| *shared > 0)
             .map(|(other, shared)| {
                 let Source { name, consequence, .. } = other;
-                format!("{what}: {shared} or more of its {all} pictures are also in {name}: {consequence}")
+                format!("{what}: at least {shared} of its {all} pictures are also in {name}: {consequence}")
             })
             .collect();
         shared.into_iter().for_each(|warning| self.warn(warning));
