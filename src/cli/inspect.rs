@@ -56,7 +56,7 @@ fn kib(bytes: u64) -> String {
 
 fn line(text: &mut String, key: &str, value: &str) {
     // Writing to a String cannot fail.
-    let _ = writeln!(text, "{key:<14}{value}");
+    let _ = writeln!(text, "{key:<13} {value}");
 }
 
 fn backbone(text: &mut String, backbone: &Backbone, bytes: u64) {
@@ -216,6 +216,8 @@ fn card(text: &mut String, path: &Path) -> Result<()> {
         match value {
             // The table says the same to a person.
             _ if key == "evaluation" => {}
+            // Nothing that a person could read.
+            _ if key == "digests" => {}
             Value::Array(rows) if key == "table" => {
                 line(text, "  measured", "");
                 rows.iter().for_each(|row| line(text, "", &plain(row)));
@@ -234,4 +236,17 @@ fn card(text: &mut String, path: &Path) -> Result<()> {
 
 fn plain(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), String::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_name_is_kept_apart_from_what_is_said_of_it() {
+        let mut text = String::new();
+        line(&mut text, "  heat-gmm-std", "mixture");
+        line(&mut text, "heads", "two");
+        assert_eq!(text, "  heat-gmm-std mixture\nheads         two\n");
+    }
 }

@@ -29,7 +29,7 @@ pub use mixture::{Mixture, MixtureScratch, Pull};
 pub use product::{Matrix, multiply};
 pub use spectral::{LIMIT as SPECTRAL_LIMIT, Spectral};
 pub use stack::{Layout, Stack, Trace};
-pub use unit::{unit, unit_backward};
+pub use unit::unit;
 
 use std::iter::Sum;
 use std::ops::{AddAssign, DivAssign, MulAssign, SubAssign};

@@ -137,7 +137,9 @@ impl Checkpoints {
         let bytes = match fs::read(&path) {
             Ok(bytes) => bytes,
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(e) => return Err(CheckpointError::new(CheckpointErrorKind::Read, &path, e)),
+            Err(e) => {
+                return Err(refuse(CheckpointErrorKind::Read, format!("cannot be read ({e})")));
+            }
         };
         let (of, state) = from_bytes(&bytes).map_err(|(kind, why)| refuse(kind, why))?;
         match origin.difference(&of) {

@@ -17,8 +17,14 @@ mod heads;
 pub mod quantize;
 pub mod recipe;
 
-/// Key of a card: the unusual pictures that shaped the model.
+/// Key of a card: the sources of unusual pictures that shaped the model, an empty list if there are none.
 const KNOWN_UNUSUAL: &str = "known_unusual";
+/// Key of a card: the source of the pictures that heads were fitted to.
+const DATA: &str = "data";
+/// Key of a card: the source of the pictures that verdicts are calibrated with.
+const CALIBRATION: &str = "calibration";
+/// Key of a card: digests of the pictures of these sources, under the same keys.
+const DIGESTS: &str = "digests";
 
 /// The network and how pictures are brought to its input.
 #[derive(Args)]

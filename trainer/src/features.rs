@@ -243,13 +243,20 @@ pub struct RandomRows {
 impl RandomRows {
     /// Reads row `index`.
     pub fn read(&mut self, index: usize, row: &mut Vec<i32>) -> Result<()> {
-        let named = || self.path.display().to_string();
         let at = self.at + index as u64 * self.bytes.len() as u64;
-        self.file.seek(SeekFrom::Start(at)).with_context(named)?;
-        self.file.read_exact(&mut self.bytes).with_context(named)?;
+        self.file.seek(SeekFrom::Start(at)).with_context(|| unreadable(&self.path))?;
+        self.file.read_exact(&mut self.bytes).with_context(|| unreadable(&self.path))?;
         decode(&self.bytes, row);
         Ok(())
     }
+}
+
+/// It was whole when it was opened.
+fn unreadable(path: &Path) -> String {
+    format!(
+        "{}: became shorter or unreadable while it was read; look at the disk, and extract the features again",
+        path.display()
+    )
 }
 
 fn decode(bytes: &[u8], row: &mut Vec<i32>) {
@@ -313,7 +320,7 @@ impl RowReader {
     }
 
     fn read(&mut self, row: &mut Vec<i32>) -> Result<()> {
-        self.file.read_exact(&mut self.bytes).with_context(|| self.path.display().to_string())?;
+        self.file.read_exact(&mut self.bytes).with_context(|| unreadable(&self.path))?;
         decode(&self.bytes, row);
         Ok(())
     }

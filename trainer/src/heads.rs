@@ -62,7 +62,8 @@ pub type EachEvent<'a> = &'a mut dyn FnMut(HeadId, Event) -> Result<()>;
 /// Fits the heads to the kept rows of a file, by class where it has labels, and composes them, with
 /// weights learnt from `known` pictures if there are any. `each` hears of the refined heads.
 ///
-/// Scores rows on the threads of the current rayon pool; the result does not depend on them.
+/// What takes long comes last: all other heads, all priors and all checkpoints are looked at before the first
+/// residual is trained. Scores rows on the threads of the current rayon pool; the result does not depend on them.
 pub fn fit_heads(
     file: &FeatureFile,
     keep: &[bool],
@@ -70,19 +71,32 @@ pub fn fit_heads(
     known: &[KnownUnusual],
     each: EachEvent,
 ) -> Result<oddsight::energy::Heads> {
-    let heads = options.heads.iter().map(|id| fit_head(*id, file, keep, options, each));
+    let begun = options.heads.iter().map(|id| begin(*id, file, keep, options));
+    let begun = begun.collect::<Result<Vec<Begun>>>()?;
+    let heads = begun.into_iter().map(|begun| match begun {
+        Begun::Fitted(head) => Ok(*head),
+        Begun::Untrained(head) => {
+            let id = head.id();
+            head.train(file, keep, each).with_context(|| format!("training head {id}"))
+        }
+    });
     compose(heads.collect::<Result<_>>()?, file, keep, options, known)
 }
 
-fn fit_head(
+/// A head before anything is trained.
+enum Begun<'a> {
+    Fitted(Box<Head>),
+    Untrained(Box<refined::Prepared<'a>>),
+}
+
+fn begin<'a>(
     id: HeadId,
     file: &FeatureFile,
     keep: &[bool],
-    options: &HeadOptions,
-    each: EachEvent,
-) -> Result<Head> {
+    options: &'a HeadOptions,
+) -> Result<Begun<'a>> {
     let rows = |tap| TapRows { file, tap, keep };
-    Ok(match id {
+    Ok(Begun::Fitted(Box::new(match id {
         HeadId::Msp => Head::Msp,
         HeadId::Mls => Head::Mls,
         HeadId::El => Head::El,
@@ -90,10 +104,11 @@ fn fit_head(
         HeadId::GmmStd => Head::GmmStd(mixture(&rows(Tap::Std), GmmOptions::default(), options)?),
         HeadId::Knn => Head::Knn(fit_knn(&rows(Tap::Avg), &options.knn)?),
         HeadId::HeatGmm | HeadId::HeatGmmStd | HeadId::HeatEl => {
-            refined::fit(id, file, keep, options, each)
-                .with_context(|| format!("training head {id}"))?
+            let prepared = refined::prepare(id, file, keep, options)
+                .with_context(|| format!("training head {id}"))?;
+            return Ok(Begun::Untrained(Box::new(prepared)));
         }
-    })
+    })))
 }
 
 /// A component per class where the file has labels.

@@ -24,4 +24,4 @@ pub use data::Data;
 pub use draws::Seed;
 pub use hybrid::Prior;
 pub use state::{Curve, Event, State, Step};
-pub use train::{EachEvent, train};
+pub use train::{Diverged, EachEvent, train};

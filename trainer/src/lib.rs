@@ -13,6 +13,7 @@ pub mod heads;
 pub mod heat;
 pub mod labels;
 pub mod metrics;
+pub mod pictures;
 pub mod progress;
 pub mod quantize;
 pub mod recipe;

@@ -22,6 +22,9 @@ pub struct Report {
     pub false_alarm_rate_interval: [f64; 2],
     /// The same with 99 % confidence.
     pub false_alarm_rate_interval_99: [f64; 2],
+    /// What makes the figures doubtful.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
     /// The normal frames.
     pub normal: Normal,
     /// Bootstrap replicates behind the intervals in `scores`.
@@ -151,6 +154,7 @@ impl Report {
             false_alarm_rate: false_alarms.rate(),
             false_alarm_rate_interval: false_alarms.interval(Confidence::P95),
             false_alarm_rate_interval_99: false_alarms.interval(Confidence::P99),
+            warnings: Vec::new(),
             normal: Normal { count: evaluation.normal_frames, flagged },
             resamples: evaluation.resamples,
             seed: evaluation.seed,

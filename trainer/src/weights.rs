@@ -16,6 +16,7 @@ use oddsight::energy::{HeadId, Heads, from_q32};
 pub use error::{WeightsError, WeightsErrorKind};
 
 use crate::features::FeatureFile;
+use crate::pictures::Pictures;
 use crate::score::visit_scores;
 use logistic::Problem;
 
@@ -32,13 +33,13 @@ pub const FEWEST_EXAMPLES: usize = 10;
 pub const PENALTY: f64 = 0.1;
 
 /// Pictures that a user knows to be unusual. They shape the composition, so no evaluation may count
-/// them: the type keeps them from being taken for an evaluation's set.
+/// them: the type keeps them from being taken for an evaluation's set, and a model's card holds their digests.
 #[derive(Debug)]
 pub struct KnownUnusual {
     /// What the user called them.
     pub name: String,
-    /// Names the pictures; see [`crate::extract::Summary::sha256`].
-    pub sha256: Option<String>,
+    /// Which pictures they are.
+    pub pictures: Pictures,
     /// Their features.
     pub rows: FeatureFile,
 }

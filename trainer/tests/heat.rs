@@ -179,6 +179,43 @@ fn divergence_stops_with_a_remedy() {
 }
 
 #[test]
+fn a_file_that_is_cut_short_meanwhile_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = features(folder.path());
+    let (prior, keep) = (prior(&file), vec![true; ROWS]);
+    let mut data = Data::new(&file, Tap::Avg, &keep, true).unwrap();
+    let path = folder.path().join("features.safetensors");
+    std::fs::File::options().write(true).open(&path).unwrap().set_len(1000).unwrap();
+    let each = &mut |_: Event| Ok(());
+    let why = train(&mut data, &prior, &constants(), Seed(7), None, each).unwrap_err();
+    let why = format!("{why:#}");
+    assert!(
+        why.contains("features.safetensors: became shorter") && why.contains("extract"),
+        "{why}"
+    );
+}
+
+#[test]
+fn events_frame_the_training() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = features(folder.path());
+    let (prior, keep) = (prior(&file), vec![true; ROWS]);
+    let mut data = Data::new(&file, Tap::Avg, &keep, true).unwrap();
+    let mut events = String::new();
+    let each = &mut |event: Event| {
+        events.push(match event {
+            Event::Start => '(',
+            Event::Step(_) => '.',
+            Event::Epoch(_) => '|',
+            Event::Done => ')',
+        });
+        Ok(())
+    };
+    train(&mut data, &prior, &constants(), Seed(7), None, each).unwrap();
+    assert_eq!(events, "(..|..|..|..|)");
+}
+
+#[test]
 fn a_state_of_another_network_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let file = features(folder.path());

@@ -136,6 +136,39 @@ fn eval_writes_the_table_and_the_json() {
     assert!(card.contains("evaluation"));
 }
 
+#[test]
+fn eval_warns_of_pictures_that_were_seen() {
+    let bench = Bench::new();
+    for seed in 0..30 {
+        bench.picture(&format!("noise/{seed}.png"), &picture(seed, [SIDE, SIDE]));
+        bench.picture(&format!("fresh/{seed}.png"), &tinted(seed + 5000, 1));
+        bench.picture(&format!("others/{seed}.png"), &tinted(seed + 7000, 1));
+    }
+    success(&bench.fit("data", "--heads gmm --calibration others"));
+    let eval = |more: &str| {
+        let output = bench.run(&format!("eval --model model --json e.json --resamples 5 {more}"));
+        success(&output);
+        (String::from_utf8(output.stderr).unwrap(), json(bench.path("e.json"))["warnings"].clone())
+    };
+    let (said, warnings) = eval("--normal fresh --unusual noise=noise");
+    assert!(!said.contains("pictures are also") && warnings.is_null(), "{said}");
+    for (more, parts) in [
+        ("--normal data --unusual n=noise", ["at least 120 of its 120", "the model's --data"]),
+        (
+            "--normal data/dark --unusual n=noise",
+            ["--normal data/dark: at least 60", "the model's --data"],
+        ),
+        ("--normal fresh --unusual n=others", ["--unusual n=others", "the model's --calibration"]),
+        ("--normal fresh --unusual n=fresh", ["--unusual n=fresh", "in --normal fresh"]),
+        ("--normal fresh --unusual a=noise b=noise", ["--unusual b=noise", "in --unusual a=noise"]),
+    ] {
+        let (said, warnings) = eval(more);
+        assert!(parts.iter().all(|part| said.contains(part)), "{more}: {said}");
+        assert_eq!(warnings.as_array().unwrap().len(), 1, "{more}: {warnings}");
+        assert!(parts.iter().all(|part| warnings[0].as_str().unwrap().contains(part)));
+    }
+}
+
 /// The same figures from pictures and from their features; whatever cannot be measured is refused.
 #[test]
 fn eval_compares_with_detectors_of_the_field() {

@@ -12,14 +12,6 @@ pub fn unit<T: Real>(row: &mut [T]) -> T {
     norm
 }
 
-/// Turns the gradient with respect to the unit row u into that with respect to the row of this length:
-/// `(g − (g·u) u) / norm`.
-pub fn unit_backward<T: Real>(unit: &[T], norm: T, gradient: &mut [T]) {
-    let along: T = gradient.iter().zip(unit).map(|(&g, &u)| g * u).sum();
-    let inverse = norm.max(T::of(1e-12)).recip();
-    gradient.iter_mut().zip(unit).for_each(|(g, &u)| *g = (*g - along * u) * inverse);
-}
-
 /// In eight sums, so that they run side by side; their order is fixed.
 fn norm<T: Real>(row: &[T]) -> T {
     let mut sums = [T::zero(); 8];

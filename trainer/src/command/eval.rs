@@ -3,7 +3,7 @@
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 use clap::Args;
 use oddsight::backbone::Features;
 use oddsight::energy::{Scores, Scratch};
@@ -14,15 +14,18 @@ use oddsight_train::features::{FeatureFile, Input};
 use oddsight_train::files;
 use oddsight_train::labels::Labels;
 use oddsight_train::metrics::{self, Scored, Share};
+use oddsight_train::pictures::{Pictures, digest};
 use oddsight_train::report::Report;
 use oddsight_train::score::{head_names, named_class, visit_scores};
 use serde_json::Value;
 
-use super::{KNOWN_UNUSUAL, WorkArgs, check_features, parse_named};
+use super::{WorkArgs, check_features, parse_named};
 
 mod compare;
+mod seen;
 
 use compare::{Columns, CompareArgs, Compared};
+use seen::Seen;
 
 /// Arguments of `oddsight-train eval`.
 #[derive(Args)]
@@ -63,6 +66,7 @@ struct Set {
     labels: Option<Labels>,
     /// Names the pictures; a feature file of another program may not say.
     sha256: Option<String>,
+    pictures: Pictures,
 }
 
 /// Evaluates and prints the table.
@@ -72,24 +76,22 @@ pub fn run(args: &EvalArgs) -> Result<()> {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(options.threads.get()).build()?;
     let card = args.model.join(CARD_FILE);
     let compared = args.compare.fit(&model, &card, options)?;
-    let score = |name: &str, text: &str| -> Result<Set> {
+    let mut seen = Seen::read(&card)?;
+    let mut score = |name: &str, text: &str, flag: String| -> Result<Set> {
         let set = pool
             .install(|| score(&model, compared.as_ref(), name, text, options))
             .with_context(|| format!("set {name}"))?;
         if let Some(compared) = &compared {
             compared.check_unseen(&format!("set {name}={text}"), set.sha256.as_deref())?;
         }
+        seen.check(flag, &set.pictures, set.sha256.as_deref())?;
         Ok(set)
     };
-    let normal = score("normal", &args.normal)?;
+    let normal = score("normal", &args.normal, format!("--normal {}", args.normal))?;
     let unusual = args
         .unusual
         .iter()
-        .map(|(name, text)| {
-            let set = score(name, text)?;
-            check_unknown(&card, &set, name, text)?;
-            Ok(set.scored)
-        })
+        .map(|(name, text)| Ok(score(name, text, format!("--unusual {name}={text}"))?.scored))
         .collect::<Result<Vec<Scored>>>()?;
     let heads = head_names(&model.blob().heads);
     let others = compared.as_ref().map_or(Vec::new(), |compared| compared.detectors.names());
@@ -98,6 +100,7 @@ pub fn run(args: &EvalArgs) -> Result<()> {
         pool.install(|| metrics::evaluate(&heads, &others, &normal.scored, &unusual, &options))?;
     let mut report =
         Report::new(&evaluation, model.alpha(), normal.flagged, top1(&model, &normal)?)?;
+    report.warnings = seen.warnings;
     report.compared_fitted_to = compared.map(|compared| compared.fitted_to);
     print!("{}", report.table());
     if let Some(path) = &args.json {
@@ -128,13 +131,16 @@ fn score(
         named: Vec::new(),
         labels: None,
         sha256: None,
+        pictures: Pictures::default(),
     };
+    let mut digests = Vec::new();
     let mut others = compared.map(|compared| Columns::new(&compared.detectors));
     let mut push = |features: &Features, scores: &Scores| {
         others.iter_mut().for_each(|others| others.push(features));
         set.scored.push(scores);
         set.flagged += u64::from(scores.energy_q16 > threshold_q16);
         set.named.push(named_class(&features.logits));
+        digests.push(digest(features));
     };
     let input = Input { preprocess: model.blob().preprocess, normalise: model.blob().normalise };
     if FeatureFile::is_named_by(text) {
@@ -144,6 +150,7 @@ fn score(
         set.labels = file.labels().cloned();
         set.sha256 = file.origin().map(|origin| origin.data_sha256.clone());
         set.scored.energies.extend(others.map_or(Vec::new(), Columns::finish));
+        set.pictures = digests.into_iter().collect();
         return Ok(set);
     }
     let (mut scratch, mut scores) = (Scratch::default(), Scores::default());
@@ -154,33 +161,9 @@ fn score(
     })?;
     set.labels = summary.labels.unwrap_or(None);
     set.sha256 = Some(summary.sha256);
+    set.pictures = digests.into_iter().collect();
     set.scored.energies.extend(others.map_or(Vec::new(), Columns::finish));
     Ok(set)
-}
-
-/// Refuses pictures that the model's composition was weighed with: it would be measured by its own
-/// examples.
-fn check_unknown(card: &Path, set: &Set, name: &str, text: &str) -> Result<()> {
-    let named = || card.display().to_string();
-    let json = match std::fs::read_to_string(card) {
-        Ok(json) => json,
-        // A model without a card was not weighed by this program.
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-        Err(e) => return Err(e).with_context(named),
-    };
-    let card: Value = serde_json::from_str(&json).with_context(named)?;
-    let known = card[KNOWN_UNUSUAL].as_array().map_or(&[][..], Vec::as_slice);
-    let sha256 = set.sha256.as_deref();
-    if let Some(known) =
-        known.iter().find(|k| k["sha256"].as_str().is_some_and(|s| Some(s) == sha256))
-    {
-        bail!(
-            "--unusual {name}={text}: the model was fitted with these pictures as --known-unusual ({}), \
-             so they say nothing about others; give pictures that it has not seen",
-            known["source"].as_str().unwrap_or("unnamed")
-        );
-    }
-    Ok(())
 }
 
 /// Share of labelled normal pictures whose class the backbone names right; `None` when the pictures'

@@ -80,24 +80,25 @@ pub fn run(args: &FitArgs) -> Result<()> {
     let given = sources::given(&args.data)?;
     let (backbone, input) = args.backbone.load(given.as_ref())?;
     check_heads(&recipe.heads, &backbone)?;
-    let sources = Sources::load(args, recipe.seed, given, &backbone, &input)?;
+    let sources = Sources::load(args, &recipe, given, &backbone, &input)?;
     check_alpha(&sources, recipe.alpha)?;
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build()?;
     let options = head_options(&recipe, &backbone, checkpoints.clone(), args.resume);
     let mut training = Training::new(&recipe);
     let file = &sources.data.file;
-    let fitted = pool
+    let made = pool
         .install(|| {
             fit_heads(file, &sources.keep, &options, &sources.known, &mut |id, event| {
                 training.hear(id, event);
                 Ok(())
             })
         })
-        .with_context(|| args.data.clone());
-    training.end();
-    let heads = match fitted {
-        Ok(heads) => heads,
+        .with_context(|| args.data.clone())
+        .and_then(|heads| blob(args, &recipe, &sources, backbone, input, heads, &pool));
+    let blob = match made {
+        Ok(blob) => blob,
         Err(why) => {
+            training.stop();
             // The curves of a training that failed are the ones most wanted.
             if let Some(path) = &args.report {
                 training.write_stopped(path, args, &recipe, &sources, &why)?;
@@ -105,7 +106,6 @@ pub fn run(args: &FitArgs) -> Result<()> {
             return Err(why);
         }
     };
-    let blob = blob(args, &recipe, &sources, backbone, input, heads, &pool)?;
     let card = card(args, &recipe, &blob, &sources);
     // `eval` writes what it measures into the card, so the manifest comes later: `oddsight model manifest`.
     write_model(&args.out, &args.backbone.backbone, &blob, &card, None)

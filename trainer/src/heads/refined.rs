@@ -1,33 +1,49 @@
 //! One refined head: its prior, then its residual, saved after every epoch.
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Error, Result, anyhow};
 use oddsight::backbone::FinalLayer;
 use oddsight::energy::HeadId;
-use oddsight::energy::float::{GmmScore, Head, Heat, LogitEnergy, Residual};
+use oddsight::energy::float::{Gmm, GmmScore, Head, Heat, LogitEnergy, Residual};
 use sha2::{Digest as _, Sha256};
 
-use super::{EachEvent, HeadOptions, mixture};
+use super::{EachEvent, HeadOptions, HeatOptions, mixture};
 use crate::autodiff::Mixture;
 use crate::checkpoint::Origin;
 use crate::features::{FeatureFile, Tap, TapRows};
-use crate::heat::{Constants, Data, Event, Prior, PriorScore, Seed, train};
+use crate::heat::{Constants, Data, Diverged, Event, Prior, PriorScore, Seed, State, train};
 use crate::recipe::REFINED;
 use oddsight::fit::GmmOptions;
 
-/// Fits the prior and trains the residual of `id`. A run that goes on from a checkpoint first tells its
-/// state.
-pub(super) fn fit(
+/// A refined head whose training can begin: everything that can be refused without it was looked at.
+pub(super) struct Prepared<'a> {
+    id: HeadId,
+    heat: &'a HeatOptions,
+    constants: &'a Constants,
+    tap: Tap,
+    gmm: Option<Gmm>,
+    prior: Prior<f32>,
+    origin: Origin,
+    resume: Option<State>,
+}
+
+/// Fits the prior of `id` and reads its checkpoint, if it is to go on from one.
+pub(super) fn prepare<'a>(
     id: HeadId,
     file: &FeatureFile,
     keep: &[bool],
-    options: &HeadOptions,
-    each: EachEvent,
-) -> Result<Head> {
+    options: &'a HeadOptions,
+) -> Result<Prepared<'a>> {
     let heat = options.heat.as_ref().context("refined heads need their constants")?;
     let index = REFINED.iter().position(|refined| *refined == id).context("a refined head")?;
     let constants = &heat.constants[index];
     let tap = if id == HeadId::HeatGmmStd { Tap::Std } else { Tap::Avg };
     let rows = TapRows { file, tap, keep };
+    if constants.batch_classes && file.labels().is_none() {
+        log::warn!(
+            "head {id}: batch-classes has no effect, the pictures lie in no class folders; components are \
+             drawn as often as training has them"
+        );
+    }
     let gmm = match id {
         HeadId::HeatEl => None,
         _ => Some(mixture(&rows, mixture_options(constants), options)?),
@@ -46,22 +62,48 @@ pub(super) fn fit(
         Some(checkpoints) if heat.resume => checkpoints.read(id, &origin)?,
         _ => None,
     };
-    if let Some(state) = &resume {
-        each(id, Event::Epoch(state))?;
+    Ok(Prepared { id, heat, constants, tap, gmm, prior, origin, resume })
+}
+
+impl Prepared<'_> {
+    /// Which head it is.
+    pub(super) fn id(&self) -> HeadId {
+        self.id
     }
-    let mut data = Data::new(file, tap, keep, constants.normalize)?;
-    let seed = Seed(heat.seed);
-    let (residual, _) = train(&mut data, &prior, constants, seed, resume, &mut |event| {
-        if let (Event::Epoch(state), Some(checkpoints)) = (event, &heat.checkpoints) {
-            checkpoints.write(id, &origin, state)?;
+
+    /// Trains the residual. A run that goes on from a checkpoint first tells its state.
+    pub(super) fn train(self, file: &FeatureFile, keep: &[bool], each: EachEvent) -> Result<Head> {
+        let Prepared { id, heat, constants, tap, gmm, prior, origin, resume } = self;
+        if let Some(state) = &resume {
+            each(id, Event::Epoch(state))?;
         }
-        each(id, event)
-    })?;
-    Ok(match gmm {
-        Some(gmm) if id == HeadId::HeatGmm => Head::HeatGmm(refined(residual, gmm, constants)),
-        Some(gmm) => Head::HeatGmmStd(refined(residual, gmm, constants)),
-        None => Head::HeatEl(refined(residual, LogitEnergy, constants)),
-    })
+        let mut data = Data::new(file, tap, keep, constants.normalize)?;
+        let trained = train(&mut data, &prior, constants, Seed(heat.seed), resume, &mut |event| {
+            if let (Event::Epoch(state), Some(checkpoints)) = (event, &heat.checkpoints) {
+                checkpoints.write(id, &origin, state)?;
+            }
+            each(id, event)
+        });
+        let (residual, _) = trained.map_err(|why| with_leftover(why, heat, id))?;
+        Ok(match gmm {
+            Some(gmm) if id == HeadId::HeatGmm => Head::HeatGmm(refined(residual, gmm, constants)),
+            Some(gmm) => Head::HeatGmmStd(refined(residual, gmm, constants)),
+            None => Head::HeatEl(refined(residual, LogitEnergy, constants)),
+        })
+    }
+}
+
+/// The checkpoint of a run that diverged has constants that no other run should go on with.
+fn with_leftover(why: Error, heat: &HeatOptions, id: HeadId) -> Error {
+    let path = heat.checkpoints.as_ref().map(|checkpoints| checkpoints.path(id));
+    match path.filter(|path| why.is::<Diverged>() && path.exists()) {
+        Some(path) => anyhow!(
+            "{why}; remove {}, which holds the earlier epochs, and give --resume to keep heads that are \
+             finished",
+            path.display()
+        ),
+        None => why,
+    }
 }
 
 fn logits(layer: &FinalLayer) -> Prior<f32> {

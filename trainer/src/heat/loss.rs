@@ -20,9 +20,30 @@ pub struct Loss {
 }
 
 impl Loss {
+    /// Of data rows and negatives, without a gradient.
+    pub fn measure<T: Real>(stack: &Stack<T>, sets: [&[T]; 2], temperature: f64) -> Loss {
+        let (mut loss, mut trace) = (Loss::default(), Trace::default());
+        let [data, samples] = sets;
+        let width = stack.layout().width();
+        for block in blocks(width, data, 1.0).chain(blocks(width, samples, -1.0)) {
+            stack.forward(block.rows, &mut trace);
+            trace.energies().iter().for_each(|f| loss.add(f.wide() / temperature, &block));
+        }
+        loss
+    }
+
     /// `mean e(z⁺) − mean e(z⁻) + l2 · (mean e(z⁺)² + mean e(z⁻)²)`
     pub fn total(&self, l2: f64) -> f64 {
         self.data - self.samples + l2 * self.squares
+    }
+
+    /// Adds the energy of one of the block's rows.
+    fn add<T>(&mut self, energy: f64, block: &Block<T>) {
+        match block.sign > 0.0 {
+            true => self.data += energy * block.share,
+            false => self.samples += energy * block.share,
+        }
+        self.squares += energy * energy * block.share;
     }
 }
 
@@ -103,11 +124,7 @@ impl<T: Real> Lane<T> {
         let inverse = weights.temperature.recip();
         for f in self.trace.energies() {
             let energy = f.wide() * inverse;
-            match block.sign > 0.0 {
-                true => self.loss.data += energy * block.share,
-                false => self.loss.samples += energy * block.share,
-            }
-            self.loss.squares += energy * energy * block.share;
+            self.loss.add(energy, block);
             // ∂L/∂e = (±1 + 2 l2 e) / rows
             let by_energy = (block.sign + 2.0 * weights.l2 * energy) * block.share;
             self.upstream.push(T::of(by_energy * inverse * scale));

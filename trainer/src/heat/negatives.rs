@@ -63,9 +63,10 @@ impl<'a> Chains<'a> {
         let mut starts = self.starts(hybrid.prior, batch, place);
         if let Some(replay) = &self.replay {
             let mut draws = place.seed.stream(Purpose::Batch, place.epoch, place.batch, 1);
-            replay.start(&mut starts.rows, &mut draws);
-            // A row of the buffer belongs to no component.
-            starts.labels.clear();
+            // A row of the buffer belongs to no component; recipes refuse to mix them with rows that do.
+            if replay.start(&mut starts.rows, &mut draws) {
+                starts.labels.clear();
+            }
         }
         hybrid.project(&mut starts.rows);
         let mut ends = starts.rows.clone();

@@ -27,17 +27,18 @@ impl Replay {
     }
 
     /// Replaces the last starts by rows of the buffer, drawn with replacement, once it is half full.
-    /// A share of `restart`, rounded up, stays.
-    pub fn start(&self, starts: &mut [f32], draws: &mut Draws) {
+    /// A share of `restart`, rounded up, stays. Returns whether it was.
+    pub fn start(&self, starts: &mut [f32], draws: &mut Draws) -> bool {
         let held = self.rows.len() / self.width;
         if held == 0 || 2 * held < self.capacity {
-            return;
+            return false;
         }
         let fresh = (self.restart * (starts.len() / self.width) as f64).ceil() as usize;
         for start in starts.chunks_exact_mut(self.width).skip(fresh) {
             let from = draws.below(held) * self.width;
             start.iter_mut().zip(self.rows.range(from..)).for_each(|(x, &kept)| *x = kept);
         }
+        true
     }
 
     /// Adds the ends of chains; the oldest rows make room.
@@ -59,11 +60,11 @@ mod tests {
         let mut draws = Seed(1).stream(Purpose::Batch, 0, 0, 0);
         let mut starts = [9.0; 8];
         replay.push(&[1.0, 1.0]);
-        replay.start(&mut starts, &mut draws);
-        assert_eq!(starts, [9.0; 8], "less than half full");
+        assert!(!replay.start(&mut starts, &mut draws), "less than half full");
+        assert_eq!(starts, [9.0; 8]);
         replay.push(&[2.0, 2.0, 3.0, 3.0, 4.0, 4.0, 5.0, 5.0]);
         assert_eq!(replay.rows(), [2.0, 2.0, 3.0, 3.0, 4.0, 4.0, 5.0, 5.0]);
-        replay.start(&mut starts, &mut draws);
+        assert!(replay.start(&mut starts, &mut draws));
         assert_eq!(starts[..2], [9.0; 2], "a quarter starts anew");
         for start in starts[2..].chunks_exact(2) {
             assert!(start[0] == start[1] && (2.0..=5.0).contains(&start[0]), "{starts:?}");

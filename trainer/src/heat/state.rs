@@ -61,8 +61,12 @@ pub struct Step {
 /// What training tells of itself.
 #[derive(Clone, Copy, Debug)]
 pub enum Event<'a> {
+    /// The first batch of this process begins.
+    Start,
     /// A batch is done.
     Step(&'a Step),
     /// An epoch is done; this is what a checkpoint holds.
     Epoch(&'a State),
+    /// The residual is finished.
+    Done,
 }

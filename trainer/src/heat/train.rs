@@ -1,6 +1,8 @@
 //! Training of one residual.
 
-use anyhow::{Result, bail, ensure};
+use std::fmt;
+
+use anyhow::{Result, ensure};
 use oddsight::energy::float::Residual;
 
 use super::adam::Adam;
@@ -8,7 +10,7 @@ use super::constants::Constants;
 use super::data::{Batch, Data};
 use super::draws::{Purpose, Seed};
 use super::hybrid::{Hybrid, Prior};
-use super::loss::{Lane, Scale, loss};
+use super::loss::{Lane, Loss, Scale, loss};
 use super::negatives::{Chains, Negatives, Place};
 use super::network::{Network, initial, layout};
 use super::state::{Curve, Event, State, Step};
@@ -17,8 +19,33 @@ use crate::autodiff::Layout;
 /// Rows of data, and as many negatives, that the ranges of a finished residual are taken from.
 const RANGE_ROWS: usize = 4096;
 
-/// What is told after each batch and each epoch; an error ends the training.
+/// Hears how training goes on; an error ends it.
 pub type EachEvent<'a> = &'a mut dyn FnMut(Event) -> Result<()>;
+
+/// Why a training was stopped: its network has energies that no such network should have.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Diverged {
+    why: String,
+}
+
+impl fmt::Display for Diverged {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.why)
+    }
+}
+
+impl std::error::Error for Diverged {}
+
+/// Root mean square of energies e beyond which a training has diverged.
+///
+/// At the optimum of the loss no energy is beyond ±1/(2 l2). While a network learns, its energies overshoot
+/// that, by a few times; a hundred times says that it does not come back. With little or no l2 there is no such
+/// range. Then 100 is the bound: e corrects a log-density, and a factor of exp(100) on a density is no
+/// correction that any number of rows could teach. And whatever l2 is, a fresh network may do as it likes: the
+/// weights and the bias of its last layer lie within ±1/√inputs, and so its energies within about 1/T.
+fn limit(l2: f64, temperature: f64) -> f64 {
+    (100.0 * (0.5 / l2).min(1.0)).max(temperature.recip())
+}
 
 /// Trains the residual over `prior` on the rows of `data`, from the beginning or from `resume`, and
 /// returns it with the state that it ended in.
@@ -26,8 +53,7 @@ pub type EachEvent<'a> = &'a mut dyn FnMut(Event) -> Result<()>;
 /// The result depends on data, prior, constants and seed, not on the number of threads of the current
 /// rayon pool, nor on where a run was stopped. A batch is no larger than the data.
 ///
-/// Errors: a state of other constants; a loss that is not finite, or energies far beyond what the squared
-/// term allows; rows that cannot be read; an error of `each`.
+/// Errors: a state of other constants; [`Diverged`]; rows that cannot be read; an error of `each`.
 pub fn train(
     data: &mut Data,
     prior: &Prior<f32>,
@@ -41,11 +67,14 @@ pub fn train(
         None => start(constants, prior.width(), seed),
     };
     let mut run = Run::new(data, prior, constants, seed, state)?;
+    each(Event::Start)?;
     while run.state.epochs < constants.epochs {
         run.epoch(each)?;
         each(Event::Epoch(&run.state))?;
     }
-    Ok((run.residual()?, run.state))
+    let residual = run.residual()?;
+    each(Event::Done)?;
+    Ok((residual, run.state))
 }
 
 /// The state before the first epoch.
@@ -126,10 +155,12 @@ impl<'a, 'd> Run<'a, 'd> {
         self.data.shuffle(self.seed, epoch);
         let mut curve = Curve::default();
         let mut batch = Batch::default();
+        let mut last = [Vec::new(), Vec::new()];
         for index in 0..batches {
             self.data.read(index * batch_rows, batch_rows, &mut batch)?;
             let place = Place { seed: self.seed, epoch, batch: index };
-            let step = self.batch(&batch, place, batches)?;
+            let step;
+            (step, last) = self.batch(&batch, place, batches)?;
             let share = 1.0 / batches as f64;
             curve.loss += step.loss * share;
             curve.data_energy += step.data_energy * share;
@@ -137,14 +168,22 @@ impl<'a, 'd> Run<'a, 'd> {
             curve.moved += step.moved * share;
             each(Event::Step(&step))?;
         }
+        // The step that nothing has looked at yet: a checkpoint holds no network that has diverged.
+        self.check_rows(last.each_ref().map(Vec::as_slice), epoch)?;
         self.state.epochs += 1;
         self.state.curves.push(curve);
         self.save();
         Ok(())
     }
 
-    /// One batch: negatives, loss, and a step of Adam when enough batches have been seen.
-    fn batch(&mut self, batch: &Batch, place: Place, batches: usize) -> Result<Step> {
+    /// One batch: negatives, loss, and a step of Adam when enough batches have been seen. Also returns the
+    /// data and negatives that the loss is of.
+    fn batch(
+        &mut self,
+        batch: &Batch,
+        place: Place,
+        batches: usize,
+    ) -> Result<(Step, [Vec<f32>; 2])> {
         let negatives = self.negatives(batch, place);
         let Constants { l2, accumulate, temperature, .. } = *self.constants;
         let noisy = self.noisy([&batch.rows, &negatives.rows], place);
@@ -166,7 +205,7 @@ impl<'a, 'd> Run<'a, 'd> {
             sample_energy: found.samples,
             moved: negatives.moved,
         };
-        self.check(&step)?;
+        self.check(&found, place.epoch)?;
         if (place.batch + 1).is_multiple_of(accumulate) || place.batch + 1 == batches {
             let learning_rate = self.learning_rate(place.epoch);
             let adam = &mut self.adam;
@@ -175,7 +214,7 @@ impl<'a, 'd> Run<'a, 'd> {
             });
             self.gradient.fill(0.0);
         }
-        Ok(step)
+        Ok((step, noisy))
     }
 
     fn negatives(&mut self, batch: &Batch, place: Place) -> Negatives {
@@ -209,22 +248,31 @@ impl<'a, 'd> Run<'a, 'd> {
         self.constants.learning_rate * self.constants.gamma.powf(passed.count() as f64)
     }
 
-    /// Refuses to go on with a network that has diverged.
-    fn check(&self, step: &Step) -> Result<()> {
-        // The optimum of the loss lies within ±1/(2 l2); networks overshoot it, but not by this much.
-        let limit = 1e4 * (0.5 / self.constants.l2).max(1.0);
-        let energies = [step.data_energy, step.sample_energy];
-        if step.loss.is_finite() && energies.iter().all(|energy| energy.abs() < limit) {
+    /// Refuses to go on with a network that has diverged, by what it says of a batch.
+    fn check(&self, found: &Loss, epoch: usize) -> Result<(), Diverged> {
+        let Constants { l2, temperature, .. } = *self.constants;
+        let root = (found.squares / 2.0).sqrt();
+        let limit = limit(l2, temperature);
+        // Infinity and what is not a number fail, too.
+        if found.total(l2).is_finite() && root <= limit {
             return Ok(());
         }
-        let Step { epoch, batch, loss, data_energy, sample_energy, .. } = step;
-        bail!(
-            "training diverged in epoch {}, batch {batch}: loss {loss:.3e}, mean energy of data \
-             {data_energy:.3e}, of samples {sample_energy:.3e}; lower learning-rate or step-size, or \
-             raise l2 or prior-temperature (chains of a narrow prior need a small step-size / \
-             prior-temperature)",
-            epoch + 1
+        let why = format!(
+            "training diverged in epoch {}: loss {:.3e}, mean energy of data {:.3e}, of samples {:.3e}, root \
+             mean square {root:.3e}, at most {limit:.3e} is sound; lower learning-rate or step-size, or raise l2 \
+             or prior-temperature (chains of a narrow prior need a small step-size / prior-temperature)",
+            epoch + 1,
+            found.total(l2),
+            found.data,
+            found.samples,
         );
+        Err(Diverged { why })
+    }
+
+    /// The same, by what it now says of data and negatives.
+    fn check_rows(&self, sets: [&[f32]; 2], epoch: usize) -> Result<(), Diverged> {
+        let temperature = self.constants.temperature;
+        self.check(&Loss::measure(self.network.stack(), sets, temperature), epoch)
     }
 
     /// Brings the state up to date.
@@ -247,9 +295,23 @@ impl<'a, 'd> Run<'a, 'd> {
         for index in 0..RANGE_ROWS.div_ceil(batch_rows).min(self.data.len() / batch_rows) {
             self.data.read(index * batch_rows, batch_rows, &mut batch)?;
             let negatives = self.negatives(&batch, Place { seed: self.seed, epoch, batch: index });
+            // What the finished network makes of chains of its own was never looked at.
+            self.check_rows([&batch.rows, &negatives.rows], epoch - 1)?;
             rows.extend_from_slice(&batch.rows);
             rows.extend(negatives.rows);
         }
         Ok(self.network.residual(&rows))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_limit_is_far_from_the_range_of_l2_and_from_a_fresh_network() {
+        assert_eq!([10.0, 40.0, 0.5].map(|l2| limit(l2, 1.0)), [5.0, 1.25, 100.0]);
+        assert_eq!([0.1, 0.0].map(|l2| limit(l2, 1.0)), [100.0, 100.0]);
+        assert_eq!((limit(1e3, 1.0), limit(10.0, 0.01)), (1.0, 100.0));
     }
 }

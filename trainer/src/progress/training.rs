@@ -23,7 +23,8 @@ impl TrainingProgress {
     /// Starts the clock.
     pub fn new(head: impl Into<String>) -> TrainingProgress {
         let bar = std::io::stderr().is_terminal().then(|| {
-            let style = ProgressStyle::with_template("{prefix} {bar:16} {wide_msg}")
+            // All figures fit in 80 columns; a narrower terminal cuts them off.
+            let style = ProgressStyle::with_template("{prefix}\n{bar:12} {wide_msg}")
                 .expect("the template is valid");
             ProgressBar::new(0).with_style(style)
         });
@@ -40,15 +41,22 @@ impl TrainingProgress {
         match &self.bar {
             Some(bar) => {
                 bar.set_length(all);
-                bar.set_prefix(self.head.clone());
-                bar.set_message(line(step, left));
+                bar.set_prefix(format!("{}: {}", self.head, place(step, left)));
+                bar.set_message(figures(step));
                 bar.set_position(done);
             }
             None if self.said.elapsed() >= PLAIN_EVERY => {
                 self.said = Instant::now();
-                eprintln!("{}: {}", self.head, line(step, left));
+                eprintln!("{}: {}, {}", self.head, place(step, left), figures(step));
             }
             None => {}
+        }
+    }
+
+    /// Ends without a word.
+    pub fn stop(self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
         }
     }
 
@@ -70,15 +78,16 @@ fn time_left(elapsed: Duration, done: u64, left: u64) -> Option<Duration> {
     Duration::try_from_secs_f64(each * left as f64).ok()
 }
 
-fn line(step: &Step, left: Option<Duration>) -> String {
-    let Step { batch, batches, loss, data_energy, sample_energy, moved, .. } = *step;
+fn place(step: &Step, left: Option<Duration>) -> String {
+    let Step { epoch, epochs, batch, batches, .. } = *step;
     let left = left.map_or(String::new(), |left| format!(", {} left", short(left)));
-    // A narrow terminal cuts the end off.
+    format!("epoch {}/{epochs}, batch {batch}/{batches}{left}", epoch + 1)
+}
+
+fn figures(step: &Step) -> String {
+    let Step { loss, data_energy, sample_energy, moved, .. } = *step;
     format!(
-        "epoch {}/{}, batch {batch}/{batches}{left}, loss {loss:.4}, energy {data_energy:.4} data \
-         {sample_energy:.4} samples, moved {moved:.4}",
-        step.epoch + 1,
-        step.epochs,
+        "loss {loss:.4}, energy {data_energy:.4} data {sample_energy:.4} samples, moved {moved:.4}"
     )
 }
 
@@ -107,11 +116,30 @@ mod tests {
             sample_energy: 0.041,
             moved: 0.3512,
         };
+        let place = place(&step, Some(Duration::from_secs(125)));
+        assert_eq!(place, "epoch 3/20, batch 12/48, 2 min 5 s left");
         assert_eq!(
-            line(&step, Some(Duration::from_secs(125))),
-            "epoch 3/20, batch 12/48, 2 min 5 s left, loss -0.0123, energy -0.0500 data 0.0410 \
-             samples, moved 0.3512"
+            figures(&step),
+            "loss -0.0123, energy -0.0500 data 0.0410 samples, moved 0.3512"
         );
+    }
+
+    /// Beside a bar of 12 columns and a space.
+    #[test]
+    fn all_figures_fit_in_80_columns() {
+        let step = Step {
+            epoch: 998,
+            epochs: 999,
+            batch: 9999,
+            batches: 9999,
+            loss: -0.5,
+            data_energy: -99.5,
+            sample_energy: -99.5,
+            moved: 10.5,
+        };
+        let place = place(&step, Some(Duration::from_secs(100 * 3600 - 1)));
+        assert!("heat-gmm-std: ".len() + place.len() <= 80, "{place}");
+        assert!(13 + figures(&step).len() <= 80, "{}", figures(&step));
     }
 
     #[test]

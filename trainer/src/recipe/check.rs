@@ -2,7 +2,7 @@
 
 use oddsight::energy::HeadId;
 
-use crate::heat::{Constants, Proposal, StackKind};
+use crate::heat::{Constants, Proposal, Sampler, StackKind};
 
 /// Widest hidden layer that a device takes.
 const MOST_HIDDEN: usize = 1 << 13;
@@ -124,6 +124,18 @@ fn chains(id: HeadId, c: &Constants) -> Result<(), Refusal> {
                 return refuse(key, why);
             }
         }
+    }
+    if c.proposal == Proposal::Data && c.batch_classes != c.labelled_prior {
+        let why = "with proposal \"data\" a chain has the component of its row where both batch-classes and \
+                   labelled-prior are true; one alone has no effect: set both to the same, or another proposal";
+        return refuse(if c.batch_classes { "batch-classes" } else { "labelled-prior" }, why);
+    }
+    if c.labelled_prior && (c.replay > 0 || c.sampler == Sampler::Svgd) {
+        return refuse(
+            "labelled-prior",
+            "rows of a replay buffer, and those that svgd moves together, have no component: set it to false, \
+             or replay to 0 and sampler to \"sgld\"",
+        );
     }
     Ok(())
 }

@@ -9,7 +9,7 @@ use crate::heat::{Constants, PriorScore, Proposal, Sampler, StackKind};
 /// Constants that were chosen together.
 ///
 /// [`Field`](Preset::Field) is ours; the others are what the authors of HEAT published for a data set. Their configuration files and their shell scripts differ in places, and the scripts' values are taken:
-/// 20 epochs and not 10 on CIFAR-10; for `heat-el` on CIFAR-100 a step size of 1e-5 and not 5e-6, and
+/// 20 epochs and not 10 on CIFAR-10; for `heat-el` on CIFAR-100 a learning rate of 1e-5 and not 5e-6, and
 /// batches of 1024 and not 256; on ImageNet 8 epochs and not 10, for `heat-gmm` 10 Langevin steps and not
 /// none with a squared-energy weight of 10 and not 20, for `heat-gmm-std` no Langevin step and not 10
 /// with a step size of 1e-4 and not 1e-7.

@@ -7,9 +7,9 @@ use oddsight_train::recipe::Recipe;
 use serde_json::{Value, json};
 
 use super::FitArgs;
-use super::sources::{Sources, source_name};
+use super::sources::{Loaded, Sources, source_name};
 use super::training::today;
-use crate::command::KNOWN_UNUSUAL;
+use crate::command::{CALIBRATION, DATA, DIGESTS, KNOWN_UNUSUAL};
 
 /// The content of `card.json`.
 pub fn card(args: &FitArgs, recipe: &Recipe, blob: &HeadsBlob, sources: &Sources) -> Value {
@@ -31,7 +31,10 @@ pub fn card(args: &FitArgs, recipe: &Recipe, blob: &HeadsBlob, sources: &Sources
     let known = sources.known.iter().zip(&sources.known_unreadable);
     let known: Vec<Value> =
         known.map(|(set, unreadable)| source(&set.name, &set.rows, *unreadable)).collect();
-    let mut card = json!({
+    let sketch = |loaded: &Loaded| loaded.pictures.to_hex();
+    let known_digests: Vec<String> =
+        sources.known.iter().map(|set| set.pictures.to_hex()).collect();
+    json!({
         "made_by": blob.made_by,
         "date": today(),
         "backbone": {
@@ -39,15 +42,17 @@ pub fn card(args: &FitArgs, recipe: &Recipe, blob: &HeadsBlob, sources: &Sources
             "from": source_name(&args.backbone.backbone.display().to_string()),
             "sha256": hex(&blob.backbone_sha256),
         },
-        "data": source(&args.data, &sources.data.file, sources.data.unreadable),
+        DATA: source(&args.data, &sources.data.file, sources.data.unreadable),
         "fitted_to": sources.fitted_to(),
-        "calibration": calibration,
+        CALIBRATION: calibration,
         "recipe": recipe.to_json(),
-    });
-    if !known.is_empty() {
-        card[KNOWN_UNUSUAL] = known.into();
-    }
-    card
+        KNOWN_UNUSUAL: known,
+        DIGESTS: {
+            DATA: sketch(&sources.data),
+            CALIBRATION: sources.other.as_ref().map(sketch),
+            KNOWN_UNUSUAL: known_digests,
+        },
+    })
 }
 
 /// Tells what was made and how to go on.

@@ -2,20 +2,29 @@
 
 use std::path::Path;
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use oddsight::backbone::Backbone;
+use oddsight::energy::HeadId;
 use oddsight::random::Random;
 use oddsight_train::extract::Options;
 use oddsight_train::features::{FeatureFile, Input};
 use oddsight_train::files;
-use oddsight_train::weights::KnownUnusual;
+use oddsight_train::pictures::Pictures;
+use oddsight_train::recipe::Recipe;
+use oddsight_train::weights::{FEWEST_EXAMPLES, KnownUnusual};
 
 use super::super::{check_features, features};
 use super::FitArgs;
 
+/// Digests of the pictures of a source that a card holds, if they are not known to be unusual. They say whether an
+/// evaluation shares many pictures with a model, not which: 16 KiB are enough for that.
+const SKETCH: usize = 1024;
+
 /// Features of one source, and the temporary file that holds them where one was needed.
 pub struct Loaded {
     pub file: FeatureFile,
+    /// Of the pictures of `data` and `other`, [`SKETCH`] at most.
+    pub pictures: Pictures,
     spool: Option<tempfile::NamedTempFile>,
     pub unreadable: usize,
 }
@@ -43,31 +52,42 @@ pub fn given(text: &str) -> Result<Option<FeatureFile>> {
 }
 
 impl Sources {
-    /// Reads all of them; `data` where it was opened already.
+    /// Reads all of them; `data` where it was opened already. Whatever about them makes a fit of this recipe
+    /// impossible is said here, before the work.
     pub fn load(
         args: &FitArgs,
-        seed: u64,
+        recipe: &Recipe,
         data: Option<FeatureFile>,
         backbone: &Backbone,
         input: &Input,
     ) -> Result<Sources> {
         let options = args.work.options()?;
-        let load = |text: &str, file| load(text, file, backbone, input, options, &args.out);
-        let data = load(&args.data, data)?;
-        let other = match &args.calibration {
+        let load = |text: &str, file| {
+            let folder = files::parent(&args.out)?;
+            let heads = &recipe.heads;
+            load(text, file, backbone, input, options, &folder, heads)
+                .with_context(|| text.to_string())
+        };
+        let mut data = load(&args.data, data)?;
+        let mut other = match &args.calibration {
             Some(text) => Some(load(text, given(text)?)?),
             None => None,
         };
         let keep = match &other {
             Some(_) => vec![true; data.file.len()],
-            None => split(data.file.len(), args.holdout, seed)?,
+            None => split(data.file.len(), args.holdout, recipe.seed)?,
         };
         let (mut known, mut known_unreadable, mut spools) = (Vec::new(), Vec::new(), Vec::new());
         for text in &args.known_unusual {
             let loaded = load(text, given(text)?)?;
             known_unreadable.push(loaded.unreadable);
             spools.extend(loaded.spool);
-            known.push(known_set(text, loaded.file, &data.file, other.as_ref(), &known)?);
+            let (rows, pictures) = (loaded.file, loaded.pictures);
+            known.push(known_set(text, (rows, pictures), &data, other.as_ref(), &known)?);
+        }
+        check_known(&known, &recipe.compose.heads, &keep)?;
+        for loaded in [&mut data].into_iter().chain(&mut other) {
+            loaded.pictures = loaded.pictures.smallest(SKETCH);
         }
         Ok(Sources { data, other, keep, known, known_unreadable, _spools: spools })
     }
@@ -86,34 +106,29 @@ impl Sources {
     }
 }
 
-/// Known unusual pictures, which are told from all others by their digest.
+/// Known unusual pictures, none of which is among those that are given for anything else.
 fn known_set(
     text: &str,
-    rows: FeatureFile,
-    data: &FeatureFile,
+    loaded: (FeatureFile, Pictures),
+    data: &Loaded,
     other: Option<&Loaded>,
     known: &[KnownUnusual],
 ) -> Result<KnownUnusual> {
-    let Some(sha256) = digest(&rows) else {
-        bail!(
-            "--known-unusual {text}: does not say which pictures it holds, so no evaluation could \
-             keep clear of them; extract it again with `oddsight-train features`"
-        )
-    };
-    let same = |what: &str| {
-        format!("--known-unusual {text}: the same pictures as {what}; leave one of them out")
-    };
-    ensure!(digest(data).as_ref() != Some(&sha256), same("--data"));
-    let calibration = other.and_then(|other| digest(&other.file));
-    ensure!(calibration.as_ref() != Some(&sha256), same("--calibration"));
-    if let Some(twin) = known.iter().find(|set| set.sha256.as_ref() == Some(&sha256)) {
-        bail!(same(&format!("--known-unusual {}", twin.name)));
+    let (rows, pictures) = loaded;
+    let others = [("--data".to_string(), &data.pictures)]
+        .into_iter()
+        .chain(other.map(|other| ("--calibration".to_string(), &other.pictures)))
+        .chain(known.iter().map(|set| (format!("--known-unusual {}", set.name), &set.pictures)));
+    for (what, others) in others {
+        let shared = pictures.shared(others);
+        ensure!(
+            shared == 0,
+            "--known-unusual {text}: {shared} of its {} pictures are the same pictures as some of {what}; \
+             leave them out of one of the two",
+            pictures.len()
+        );
     }
-    Ok(KnownUnusual { name: source_name(text), sha256: Some(sha256), rows })
-}
-
-fn digest(file: &FeatureFile) -> Option<String> {
-    file.origin().map(|origin| origin.data_sha256.clone())
+    Ok(KnownUnusual { name: source_name(text), pictures, rows })
 }
 
 /// What a card calls a source.
@@ -131,16 +146,44 @@ fn load(
     backbone: &Backbone,
     input: &Input,
     options: Options,
-    out: &Path,
+    folder: &Path,
+    heads: &[HeadId],
 ) -> Result<Loaded> {
-    if let Some(file) = given {
-        check_features(&file, text, backbone, input)?;
-        return Ok(Loaded { file, spool: None, unreadable: 0 });
+    let (file, spool, unreadable) = match given {
+        Some(file) => {
+            check_features(&file, text, backbone, input)?;
+            (file, None, 0)
+        }
+        None => {
+            let (spool, unreadable) = features::spool(text, backbone, input, options, folder)?;
+            (FeatureFile::open(spool.path())?, Some(spool), unreadable)
+        }
+    };
+    let pictures = Pictures::of(&file, heads)?;
+    Ok(Loaded { file, pictures, spool, unreadable })
+}
+
+/// Refuses known unusual pictures that no weights can be learnt from.
+fn check_known(known: &[KnownUnusual], composed: &[HeadId], keep: &[bool]) -> Result<()> {
+    if known.is_empty() {
+        return Ok(());
     }
-    let (spool, unreadable) =
-        features::spool(text, backbone, input, options, &files::parent(out)?)?;
-    let file = FeatureFile::open(spool.path())?;
-    Ok(Loaded { file, spool: Some(spool), unreadable })
+    ensure!(
+        composed.len() > 1,
+        "--known-unusual weighs composed heads against each other, and {} is the only one: compose more \
+         heads, or leave --known-unusual out",
+        composed.first().map_or("none", |id| id.name())
+    );
+    let kept = keep.iter().filter(|keep| **keep).count();
+    let unusual = known.iter().map(|set| set.rows.len()).sum();
+    for (what, pictures) in [("--data", kept), ("--known-unusual", unusual)] {
+        ensure!(
+            pictures >= FEWEST_EXAMPLES,
+            "{what}: {pictures} pictures, weights need {FEWEST_EXAMPLES}; add pictures, or leave \
+             --known-unusual out"
+        );
+    }
+    Ok(())
 }
 
 /// Which rows are fitted to; the others calibrate. A uniform draw of exactly `round(share · n)`

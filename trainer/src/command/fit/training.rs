@@ -37,14 +37,15 @@ impl Training {
 
     /// An event of the training of `head`. An epoch told before the first step is that of a checkpoint.
     pub fn hear(&mut self, head: HeadId, event: Event) {
-        if self.progress.as_ref().is_none_or(|(of, _)| *of != head) {
-            self.end();
+        if self.progress.is_none() {
             self.progress = Some((head, TrainingProgress::new(head.to_string())));
             if let (Event::Epoch(state), Some(run)) = (&event, self.run(head)) {
                 run.resumed_at = Some(state.epochs);
             }
         }
         match event {
+            Event::Start => {}
+            Event::Done => self.end(),
             Event::Step(step) => {
                 if let Some((_, progress)) = &mut self.progress {
                     progress.step(step);
@@ -62,8 +63,15 @@ impl Training {
         self.runs.iter_mut().find(|run| run.head == head)
     }
 
-    /// No more events of the head that was trained last.
-    pub fn end(&mut self) {
+    /// Training failed: its bar is in the way of what is said of that.
+    pub fn stop(&mut self) {
+        if let Some((_, progress)) = self.progress.take() {
+            progress.stop();
+        }
+    }
+
+    /// The head that is being trained is finished.
+    fn end(&mut self) {
         if let Some((head, progress)) = self.progress.take()
             && let Some(run) = self.run(head)
         {

@@ -4,6 +4,7 @@ use oddsight::energy::float::GmmScore;
 
 use super::super::data::Batch;
 use super::super::negatives::{Chains, Negatives, Place};
+use super::super::svgd::svgd;
 use super::*;
 use crate::autodiff::Pull;
 
@@ -40,6 +41,26 @@ fn golden_order_of_negatives() {
     let (start, end) = chain_from_normalised();
     let found: Vec<f64> = found.rows.iter().map(|&x| x.into()).collect();
     close(&found, &[end, start].concat());
+}
+
+/// The authors' chain over logits, by the very path that training takes: in `f32`, fused where the processor has
+/// vectors.
+#[test]
+fn golden_chain_over_logits_in_f32() {
+    let Prior::Logits { weights, biases } = logits() else { unreachable!() };
+    let [weights, biases] = [weights, biases].map(|of| of.iter().map(|&x| x as f32).collect());
+    let constants = Constants {
+        proposal: Proposal::Data,
+        normalize: false,
+        prior_temperature: 1.0,
+        keep_start: false,
+        ..constants(StackKind::Tied)
+    };
+    let rows = queries().iter().map(|&x| x as f32).collect();
+    let batch = Batch { rows, labels: Vec::new() };
+    let found = negatives(&constants, &Prior::Logits { weights, biases }, &batch);
+    let found: Vec<f64> = found.rows.iter().map(|&x| x.into()).collect();
+    close(&found, &ENDS_OVER_LOGITS);
 }
 
 #[test]
@@ -107,6 +128,45 @@ fn samples_have_the_classes_of_the_batch() {
     assert!((265..=335).contains(&a) && c == 0, "{:?}", [a, b, c]);
     let [a, b, c] = classes(false);
     assert!(a < 70 && b < 70 && c > 285, "{:?}", [a, b, c]);
+}
+
+/// Where all energies are alike, rows move by the gradient of the kernel alone, away from each other.
+#[test]
+fn svgd_drives_rows_apart() {
+    let layout = layout(&constants(StackKind::Tied), D);
+    let stack = Stack::new(layout.clone(), vec![0.0; layout.parameters()]);
+    let prior = Prior::Logits { weights: vec![0.0; 3 * D], biases: vec![0.0; 3] };
+    let hybrid = Hybrid { relu: false, ..hybrid(&stack, &prior, false) };
+    let (start, step) = (queries(), 0.1);
+    let mut end = start.clone();
+    let schedule = Schedule::new(1, step, 0.0, 1.0);
+    svgd(&hybrid, &mut end, &schedule, &mut [], &mut Scratch::default());
+    let square = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| (a - b).powi(2)).sum::<f64>();
+    let pairs: Vec<_> =
+        start.chunks(D).flat_map(|a| start.chunks(D).map(move |b| (a, b))).collect();
+    let mut squares: Vec<f64> = pairs.iter().map(|(a, b)| square(a, b)).collect();
+    squares.sort_by(f64::total_cmp);
+    let bandwidth = squares[12] / (2.0 * 6f64.ln());
+    let kernel = |a: &[f64], b: &[f64]| (-square(a, b) / (2.0 * bandwidth)).exp();
+    for (i, (z, moved)) in start.chunks(D).zip(end.chunks(D)).enumerate() {
+        for k in 0..D {
+            // (1/N) Σ_j ∂k(z_j, z_i)/∂z_j
+            let difference = |other: &[f64]| {
+                let at = |h: f64| {
+                    let mut other = other.to_vec();
+                    other[k] += h;
+                    kernel(&other, z)
+                };
+                (at(1e-5) - at(-1e-5)) / 2e-5
+            };
+            let expected = step / 5.0 * start.chunks(D).map(difference).sum::<f64>();
+            assert!((moved[k] - z[k] - expected).abs() < 1e-7, "{i} {k}: {expected}");
+        }
+    }
+    let spread = |rows: &[f64]| -> f64 {
+        rows.chunks(D).flat_map(|a| rows.chunks(D).map(|b| square(a, b))).sum()
+    };
+    assert!(spread(&end) > spread(&start));
 }
 
 /// A labelled energy is `−log N(z; μ_y, Σ)`, without the weight of its component: the mixture's is made
