@@ -18,6 +18,7 @@ def parse():
     parser.add_argument("--threads", type=lambda text: [int(n) for n in text.split(",")], default=[1, 2])
     parser.add_argument("--rounds", type=int, default=5, help="steps of each, in turn (default 5)")
     parser.add_argument("--compile", action="store_true", help="also PyTorch with torch.compile")
+    parser.add_argument("--published-way", action="store_true", help="also the way of the authors' code")
     parser.add_argument("--only-torch", action="store_true", help="leave oddsight-train out")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write all figures there")
     return parser.parse_args()
@@ -26,8 +27,8 @@ def parse():
 class Torch:
     """A process that waits for requests, so that nothing is started or compiled within a round."""
 
-    def __init__(self, threads, compiled):
-        words = [*PEER, "serve", "--threads", str(threads), *(["--compile"] if compiled else [])]
+    def __init__(self, threads, *options):
+        words = [*PEER, "serve", "--threads", str(threads), *options]
         # A thread that spins while it waits takes the time of the others on a busy machine.
         environment = {**os.environ, "OMP_WAIT_POLICY": "passive"}
         pipe = subprocess.PIPE
@@ -77,10 +78,12 @@ class Oddsight:
 def compare(args, threads):
     """The steps of each, in turn."""
     ours = {} if args.only_torch else {"oddsight-train": Oddsight(threads)}
-    torch = Torch(threads, compiled=False)
+    torch = Torch(threads)
     competitors = {**ours, f"PyTorch {torch.version}": torch}
     if args.compile:
-        competitors[f"PyTorch {torch.version}, compiled"] = Torch(threads, compiled=True)
+        competitors[f"PyTorch {torch.version}, compiled"] = Torch(threads, "--compile")
+    if args.published_way:
+        competitors["PyTorch, the published way"] = Torch(threads, "--published-way")
     steps = {name: [] for name in competitors}
     try:
         for round in range(-1, args.rounds):

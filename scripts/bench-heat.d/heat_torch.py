@@ -7,6 +7,9 @@ The step: start N chains at samples of a Gaussian mixture with one covariance, m
 E(z) = f(z)/T + E_prior(z)/T_prior on the positive part of the unit sphere, and change f by Adam so that its energy falls
 at the data and rises at the chains' starts and ends. Nothing is computed that the result does not need:
 parameters are frozen in the sampler, and the prior's gradient is written out (one product more than its value).
+
+With --published-way the sampler does what the authors' published code does, in our words: the mixture is one of
+torch.distributions, its gradient comes from autograd, and step sizes multiply rows by way of a diagonal matrix.
 """
 
 import argparse
@@ -100,6 +103,29 @@ def chains(residual, prior_gradient, start, constants):
     return torch.cat([z, start])
 
 
+def chains_published_way(residual, prior, start, constants):
+    """As `chains`, with the products of the authors' code."""
+    count = len(prior.shares)
+    mixture = torch.distributions.MixtureSameFamily(
+        torch.distributions.Categorical(prior.shares),
+        torch.distributions.MultivariateNormal(prior.means, scale_tril=prior.factor.expand(count, -1, -1)),
+    )
+    start = z = project(start, constants)
+    schedules = zip(constants.schedule(constants.step_size), constants.schedule(constants.noise))
+    residual.requires_grad_(False)
+    for step_size, noise in schedules:
+        z = z.detach().requires_grad_(True)
+        energy = residual(z) - mixture.log_prob(z) / constants.prior_temperature
+        (gradient,) = torch.autograd.grad(energy.sum(), z)
+        with torch.no_grad():
+            # Of ones, as published: every row has the same step.
+            rows = torch.ones(len(z))
+            moved = z - torch.diag(step_size * rows) @ gradient - torch.diag(noise * rows) @ torch.randn_like(z)
+            z = project(moved, constants)
+    residual.requires_grad_(True)
+    return torch.cat([z, start])
+
+
 def contrast(residual, data, negatives, constants):
     """Contrastive divergence with squared energies as the penalty."""
     rows = torch.cat([data, negatives])
@@ -114,8 +140,11 @@ def optimiser(residual, constants):
     return torch.optim.Adam(residual.parameters(), lr=constants.learning_rate, betas=(0.0, 0.999))
 
 
-def train_step(residual, adam, prior, data, start, constants):
-    negatives = chains(residual, prior.gradient, start, constants)
+def train_step(residual, adam, prior, data, start, constants, published_way=False):
+    if published_way:
+        negatives = chains_published_way(residual, prior, start, constants)
+    else:
+        negatives = chains(residual, prior.gradient, start, constants)
     adam.zero_grad(set_to_none=True)
     loss = contrast(residual, data, negatives, constants)
     loss.backward()
@@ -194,6 +223,8 @@ def check():
 
     negatives = chains(residual, prior.gradient, queries.clone(), constants)
     compare("chains of the mixture", negatives, GOLDEN_MIXTURE_CHAINS)
+    negatives = chains_published_way(residual, prior, queries.clone(), constants)
+    compare("chains of the mixture, the published way", negatives, GOLDEN_MIXTURE_CHAINS)
 
     weights, bias = wave(3, 4, 2), torch.tensor([0.1, -0.2, 0.3])
     logits = Constants(steps=3, step_size=0.2, noise=0.0, prior_temperature=1.0, normalize=False)
@@ -232,7 +263,7 @@ def serve(args):
     for _ in sys.stdin:
         data = functional.normalize(prior.sample(args.batch).relu_(), dim=1)
         begin, begin_cpu = time.perf_counter(), time.process_time()
-        train_step(residual, adam, prior, data, prior.sample(args.batch), constants)
+        train_step(residual, adam, prior, data, prior.sample(args.batch), constants, args.published_way)
         seconds, cpu = time.perf_counter() - begin, time.process_time() - begin_cpu
         print(json.dumps({"step_s": seconds, "cpu_s": cpu}), flush=True)
 
@@ -242,6 +273,7 @@ def main():
     parser.add_argument("what", choices=["check", "serve"])
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--compile", action="store_true", help="compile the residual with torch.compile")
+    parser.add_argument("--published-way", action="store_true", help="the sampler as its authors wrote it")
     parser.add_argument("--batch", type=int, default=1024)
     parser.add_argument("--features", type=int, default=256)
     parser.add_argument("--hidden", type=int, default=1024)
