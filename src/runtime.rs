@@ -6,7 +6,7 @@
 //!                                        └──────────────▶ errands: what waits for a disk
 //! ```
 //!
-//! The main thread waits for nobody but the camera's next frame, and for that at most [`FRAME_WAIT`]. All decisions are in
+//! The main thread waits for nobody but the camera's next frame, and for that at most `FRAME_WAIT`. All decisions are in
 //! [`Watch`]; this module only carries things to it and from it.
 
 mod capture;
