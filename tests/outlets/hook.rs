@@ -96,7 +96,7 @@ fn what_our_service_manager_says_is_not_for_hooks() {
 }
 
 #[test]
-#[ignore = "the other process of what_our_service_manager_says_is_not_for_hooks"]
+#[ignore = "no test of its own: what_our_service_manager_says_is_not_for_hooks starts it as a process with other variables"]
 fn a_process_with_secrets_of_its_own() {
     let Some(dir) = std::env::var_os("ODDSIGHT_TEST_DIR") else { return };
     let mut hook = shell("env > $1/environment", Path::new(&dir), LONG_MS);

@@ -228,7 +228,7 @@ fn the_will_speaks_for_a_process_that_was_killed() {
 }
 
 #[test]
-#[ignore = "the other process of the_will_speaks_for_a_process_that_was_killed"]
+#[ignore = "no test of its own: the_will_speaks_for_a_process_that_was_killed starts it as a process to kill"]
 fn a_process_that_is_killed() {
     let Ok(url) = std::env::var("ODDSIGHT_TEST_BROKER") else { return };
     let outbox = start(&settings(&url));
