@@ -13,6 +13,7 @@ use oddsight::random::Random;
 use rustix::process::Signal;
 
 use crate::camera::Show;
+use crate::learning::learn_taught;
 use crate::program::{Bench, Device, success};
 use crate::scenes::{Taste, jpeg, scenes, write_model};
 use crate::tiny;
@@ -89,22 +90,11 @@ fn learning_that_is_killed_leaves_the_old_model_or_the_new_one() {
         }
         bench.write(&format!("taught/{n:03}.png"), encode_png(&scene));
     }
-    let args = |_| {
-        let args = ["learn", "--model", "model", "--source", "dir:taught?once", "--out", "learnt"];
-        args.map(String::from).to_vec()
-    };
+    let args = |_| learn_taught("learnt").map(String::from).to_vec();
     kill_often(&bench, kills() / 4, &args, &mut || {
         Model::open(&bench.path("learnt")).unwrap();
     });
-    success(&bench.command(&[
-        "learn",
-        "--model",
-        "model",
-        "--source",
-        "dir:taught?once",
-        "--out",
-        "learnt",
-    ]));
+    success(&bench.command(&learn_taught("learnt")));
     let left = fs::read_dir(bench.dir.path()).unwrap().map(|entry| entry.unwrap().file_name());
     let left: Vec<_> = left.filter(|name| name.to_string_lossy().starts_with('.')).collect();
     assert!(left.is_empty(), "{left:?}");

@@ -47,6 +47,11 @@ fn folder(bench: &Bench, name: &str, gain: f64, count: u64) -> PathBuf {
     bench.path(name)
 }
 
+/// Learns from the folder `taught`.
+pub fn learn_taught(out: &str) -> [&str; 7] {
+    ["learn", "--model", "model", "--source", "dir:taught?once", "--out", out]
+}
+
 /// Share of the pictures of a folder that a model calls unusual.
 fn flagged(bench: &Bench, model: &str, folder: &str) -> f64 {
     let text = success(&bench.command(&["score", "--model", model, "--json", folder]));
@@ -83,15 +88,7 @@ fn a_folder_is_learnt_and_another_light_is_unusual() {
     success(&bench.command(&["model", "install", "learnt", "--store", "store"]));
     // Over the old one, and over the base itself.
     for out in ["learnt", "model"] {
-        success(&bench.command(&[
-            "learn",
-            "--model",
-            "model",
-            "--source",
-            "dir:taught?once",
-            "--out",
-            out,
-        ]));
+        success(&bench.command(&learn_taught(out)));
     }
     let mut left: Vec<String> = fs::read_dir(bench.dir.path())
         .unwrap()
