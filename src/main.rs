@@ -59,7 +59,7 @@ fn main() -> ExitCode {
         Command::Score(args) => cli::score::run(&args),
         Command::Run(args) => cli::run::run(&args),
         Command::Replay(args) => cli::replay::run(&args).map(|()| ExitCode::SUCCESS),
-        Command::Learn(args) => cli::learn::run(&args),
+        Command::Learn(args) => cli::learn::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Model(args) => cli::model::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Events(args) => cli::events::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Doctor(args) => cli::doctor::run(&args).map(|()| ExitCode::SUCCESS),

@@ -2,7 +2,6 @@
 
 use std::io::{IsTerminal as _, Write as _, stderr, stdout};
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -42,7 +41,7 @@ const STORED_MS: u64 = BLOCK_MS / 20;
 const MOST_WARNINGS: u64 = 10;
 
 /// Watches, fits, calibrates, and writes the model directory.
-pub fn run(args: &LearnArgs) -> Result<ExitCode> {
+pub fn run(args: &LearnArgs) -> Result<()> {
     let minutes = args.minutes;
     ensure!(minutes > 0.0, "--minutes {minutes} is no length of time; try 10");
     check_output(&args.out).map_err(anyhow::Error::msg)?;
@@ -57,11 +56,9 @@ pub fn run(args: &LearnArgs) -> Result<ExitCode> {
         watch.learner = watch.learner.take().map(|learner| learner.within(length_ms));
     }
     let mut troubles = Troubles { bar: Bar::new(minutes), count: 0, last: None };
-    if !look(&config, minutes, &signals, &mut watch, &mut troubles)? {
-        return Ok(ExitCode::FAILURE);
-    }
+    look(&config, minutes, &signals, &mut watch, &mut troubles)?;
     troubles.end();
-    let Some(learner) = watch.learner.take() else { return Ok(ExitCode::FAILURE) };
+    let Some(learner) = watch.learner.take() else { return Ok(()) };
     let progress = learner.progress();
     if progress.fit_frames + progress.calibration_frames == 0 {
         match troubles.last {
@@ -87,7 +84,7 @@ pub fn run(args: &LearnArgs) -> Result<ExitCode> {
         model.alpha(),
         oddsight::energy::from_q16(model.scorer()?.threshold_q16()),
     )?;
-    Ok(ExitCode::SUCCESS)
+    Ok(())
 }
 
 /// Frames are looked at as on a device, but for the gate: each may teach something.
@@ -107,14 +104,14 @@ fn watch(config: &Config, shelf: &Shelf, dir: &Path, started: Stamp) -> Result<W
     Ok(watch)
 }
 
-/// Watches until the time is up or the source ends; `false` when it was stopped.
+/// Watches until the time is up or the source ends.
 fn look(
     config: &Config,
     minutes: f64,
     signals: &Signals,
     watch: &mut Watch,
     troubles: &mut Troubles,
-) -> Result<bool> {
+) -> Result<()> {
     let source = &config.camera.source;
     let started = System.now();
     let camera = Supervised::over(source, None, BackOff::default(), started.mono_ms);
@@ -127,10 +124,7 @@ fn look(
         let passed_ms = now.mono_ms.saturating_sub(started.mono_ms);
         if signals.stop() {
             troubles.end();
-            // At once, for closing the camera may take a moment, and who asks twice ends the program.
-            let passed = passed_ms as f64 / 60_000.0;
-            eprintln!("error: stopped after {passed:.1} minutes; nothing was written");
-            return Ok(false);
+            bail!("stopped after {:.1} minutes; nothing was written", passed_ms as f64 / 60_000.0);
         }
         let ended = capture.has_ended();
         let captured = capture.frame(Duration::from_millis(100));
@@ -140,7 +134,7 @@ fn look(
         ensure!(!capture.has_died(), "the thread that reads the camera has died");
         let Some(captured) = captured else {
             if ended || passed_ms as f64 >= minutes * 60_000.0 {
-                return Ok(true);
+                return Ok(());
             }
             continue;
         };
@@ -161,7 +155,7 @@ fn look(
             troubles.bar.show(passed_ms, progress.fit_frames + progress.calibration_frames);
         }
         if passed_ms as f64 >= minutes * 60_000.0 {
-            return Ok(true);
+            return Ok(());
         }
     }
 }
