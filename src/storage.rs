@@ -16,6 +16,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+mod archive;
 #[cfg(test)]
 pub(crate) mod crash;
 mod directory;
@@ -23,6 +24,7 @@ mod disk;
 mod numbered;
 mod system;
 
+pub(crate) use archive::{packed, tar_trouble};
 pub use directory::{recover_dir, replace_dir};
 pub use disk::{Answer, Disk, DiskFile, Op};
 pub(crate) use disk::{is_temporary_name, temporary_name};

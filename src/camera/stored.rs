@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::{CameraError, CameraErrorKind, Content, Frame, FrameSource, Next};
+use crate::storage::{packed, tar_trouble};
 
 /// File name endings that are tried as pictures. Some cannot be decoded, but skipping them silently
 /// would hide that from the user.
@@ -186,29 +187,6 @@ fn tar_error(path: &Path, e: io::Error) -> CameraError {
         _ => CameraErrorKind::Read,
     };
     CameraError::new(kind, format!("{}: {}", path.display(), tar_trouble(&e)))
-}
-
-/// Why an archive cannot be read. The library's own words repeat bytes of the file.
-pub(crate) fn tar_trouble(e: &io::Error) -> String {
-    use io::ErrorKind::{InvalidData, InvalidInput, Other, UnexpectedEof};
-    match e.kind() {
-        UnexpectedEof => "the archive is cut off in the middle; copy it again".into(),
-        InvalidData | InvalidInput | Other => "not a tar archive, or a damaged one".into(),
-        kind => format!("the archive cannot be read: {kind}"),
-    }
-}
-
-/// What is said of a file that begins so, if that is a compressed one.
-pub(crate) fn packed(head: &[u8]) -> Option<String> {
-    let packer = match head {
-        [0x1f, 0x8b, ..] => "gzip",
-        [b'B', b'Z', b'h', ..] => "bzip2",
-        [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => "xz",
-        [0x28, 0xb5, 0x2f, 0xfd, ..] => "zstd",
-        [b'P', b'K', ..] => "zip",
-        _ => return None,
-    };
-    Some(format!("compressed with {packer}; unpack it to a plain .tar first"))
 }
 
 /// Reads one archive member after the other.

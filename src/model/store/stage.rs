@@ -6,8 +6,8 @@ use std::io::{self, BufRead as _, Read};
 use std::path::{Component, Path};
 
 use super::{MANIFEST_FILE, SIGNATURE_FILE, StoreError, StoreErrorKind};
-use crate::camera::stored::{packed, tar_trouble};
 use crate::model::{BACKBONE_FILE, CARD_FILE, HEADS_FILE};
+use crate::storage::{packed, tar_trouble};
 
 /// The files of a model and the most bytes that each may have.
 const FILES: [(&str, u64); 5] = [
