@@ -86,6 +86,8 @@ impl Device {
                 Err(e) => log::error!("model.alpha: {e}"),
             }
             self.shelf.set_alpha(config.model.alpha);
+            // A model that did not go with the old one may go with this.
+            self.tried = None;
             let identity = identity(&config, &self.model.name, self.watch.eye());
             self.outputs.board.identify(identity);
         }

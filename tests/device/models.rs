@@ -207,6 +207,21 @@ fn a_model_that_does_not_go_with_the_configuration_stays_installed() {
     assert!(model_in_use(&mut device).ends_with("model 2"));
     assert!(!device.get("/healthz").1.contains("is not used"));
     assert_eq!(device.stop().code, Some(0));
+
+    // Nor is a start wanted for it once the configuration is mended.
+    let path = bench.path("device.toml");
+    let text = fs::read_to_string(&path).unwrap();
+    let with_alpha = |alpha: &str| {
+        fs::write(&path, text.replace("[camera]", &format!("alpha = {alpha}\n[camera]"))).unwrap();
+    };
+    with_alpha("0.02");
+    let mut device = bench.start().ready();
+    assert!(model_in_use(&mut device).ends_with("model 1"));
+    with_alpha("0.05");
+    device.signal(Signal::HUP);
+    wait_for("model 2", || model_in_use(&mut device).ends_with("model 2").then_some(()));
+    assert!(!device.get("/healthz").1.contains("is not used"));
+    assert_eq!(device.stop().code, Some(0));
 }
 
 /// Power that fails while there is no camera says nothing about a model.
